@@ -1,0 +1,1 @@
+"""Reinforcement-learning trading agents, trained in parallel and judged honestly."""

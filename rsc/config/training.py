@@ -1,0 +1,139 @@
+"""How a run is trained, judged while it trains, recorded, and spread over processes.
+
+Only settings live here, no behaviour: `rsc.training` reads them. They are below
+that layer so that a configuration can be checked without importing Ray or torch.
+Words are RLlib's where RLlib has one; a step is always one decision of one account.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _AlgorithmConfig(_Settings):
+    total_steps: int = Field(
+        100_000, ge=1, description="environment steps to train for, over all accounts"
+    )
+    iteration_steps: int = Field(
+        8_192, ge=1, description="least environment steps in one training iteration"
+    )
+    lr: float = Field(5e-4, gt=0, le=1, description="learning rate of Adam")
+    gamma: float = Field(0.95, ge=0, le=1, description="discount factor for one step")
+    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        (256, 256), min_length=1, description="units of each hidden layer"
+    )
+    activation: Literal["relu", "tanh", "silu"] = Field(
+        "relu", description="activation of the hidden layers"
+    )
+    grad_clip: float = Field(10.0, gt=0, description="largest global norm of the gradient")
+    rollout_fragment_length: int = Field(
+        8, ge=1, le=65_536, description="steps of each account in one sampling round"
+    )
+
+
+class DqnConfig(_AlgorithmConfig):
+    """Deep Q-learning (Mnih 2015), double (van Hasselt 2016), dueling (Wang 2016), n-step."""
+
+    algorithm: Literal["dqn"] = Field("dqn", description="which algorithm trains")
+    batch_size: int = Field(512, ge=1, description="transitions in one update")
+    replay_ratio: float = Field(
+        1.0, gt=0, le=1024, description="transitions learned for each one sampled"
+    )
+    buffer_size: int = Field(200_000, ge=1, description="transitions kept for replay")
+    learning_starts: int = Field(
+        2_048, ge=0, description="environment steps before the first update"
+    )
+    n_step: int = Field(
+        1, ge=1, le=100, description="steps of reward summed before bootstrapping, at least 1"
+    )
+    double: bool = Field(True, description="online net chooses, target net values")
+    dueling: bool = Field(False, description="separate value and advantage heads")
+    target_update_steps: int = Field(
+        4_096, ge=1, description="environment steps between copies to the target net"
+    )
+    epsilon_initial: float = Field(1.0, ge=0, le=1, description="share of random actions at first")
+    epsilon_final: float = Field(0.05, ge=0, le=1, description="share of random actions at last")
+    epsilon_steps: int = Field(
+        50_000, ge=1, description="environment steps from the first to the last share, linear"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.n_step > self.rollout_fragment_length:
+            msg = (
+                f"n_step was {self.n_step}, must be at most rollout_fragment_length "
+                f"({self.rollout_fragment_length}): a fragment holds no longer sum"
+            )
+            raise ValueError(msg)
+        if self.batch_size > self.buffer_size:
+            msg = f"batch_size was {self.batch_size}, must be at most buffer_size ({self.buffer_size})"
+            raise ValueError(msg)
+        return self
+
+
+class PpoConfig(_AlgorithmConfig):
+    """Proximal policy optimisation (Schulman 2017) with GAE (Schulman 2016)."""
+
+    algorithm: Literal["ppo"] = Field("ppo", description="which algorithm trains")
+    rollout_fragment_length: int = Field(
+        32, ge=1, le=65_536, description="steps of each account in one sampling round"
+    )
+    lr: float = Field(3e-4, gt=0, le=1, description="learning rate of Adam")
+    minibatch_size: int = Field(512, ge=1, description="transitions in one gradient step")
+    epochs: int = Field(4, ge=1, le=1000, description="passes over each round's transitions")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="decay of the advantage estimator")
+    clip: float = Field(0.2, gt=0, lt=1, description="clip range of the probability ratio")
+    entropy_coefficient: float = Field(0.01, ge=0, description="weight of the entropy bonus")
+    value_coefficient: float = Field(0.5, ge=0, description="weight of the value loss")
+
+
+TrainingConfig = Annotated[DqnConfig | PpoConfig, Field(discriminator="algorithm")]
+
+
+class EvaluationConfig(_Settings):
+    """When the greedy policy is judged on the validation split, and when training stops."""
+
+    interval: int = Field(2, ge=1, description="training iterations between evaluations")
+    metric: Literal["sharpe", "total_return", "episode_return"] = Field(
+        "sharpe", description="validation figure that chooses the best checkpoint"
+    )
+    patience: int = Field(
+        10, ge=1, description="evaluations without improvement before training stops"
+    )
+    minimum_improvement: float = Field(
+        0.0,
+        ge=0,
+        description="how much better than the best counts as better, in the metric's unit",
+    )
+    minimum_iterations: int = Field(
+        1, ge=1, description="iterations before patience may stop the training"
+    )
+
+
+class RecordingConfig(_Settings):
+    """What goes into the database; episodes, trades and operations always do."""
+
+    training_step_fraction: float = Field(
+        1.0, ge=0, le=1, description="share of training episodes whose every step is recorded"
+    )
+
+
+class ResourcesConfig(_Settings):
+    """Processes and accounts: how the work is spread, never what it is."""
+
+    num_env_runners: int = Field(
+        0, ge=0, le=4096, description="sampling processes; 0 samples in the driver"
+    )
+    num_envs_per_env_runner: int = Field(
+        64, ge=1, le=65_536, description="accounts stepped together by one env runner"
+    )
+    num_learners: int = Field(
+        0, ge=0, le=1, description="learner processes; 0 learns in the driver"
+    )
+    num_gpus_per_learner: float = Field(0, ge=0, le=8, description="GPUs of a learner")

@@ -75,7 +75,7 @@ def configure_logging(level: str | None = None, *, json: bool | None = None) -> 
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger whose lines carry ``logger=name``.
+    """Return a logger whose lines carry ``logger_name=name``.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """
     if not structlog.is_configured():
         configure_logging()
-    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(logger=name))
+    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(logger_name=name))
 
 
 def _default_level() -> str:
@@ -104,7 +104,10 @@ def _wants_json() -> bool:
 
 def _final_processors(*, as_json: bool) -> list[Any]:
     if as_json:
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     return [structlog.dev.ConsoleRenderer(colors=colours)]
 

@@ -1,0 +1,153 @@
+"""An account's bars as one series of returns: what the metrics are computed from.
+
+Several episodes become one series by concatenating their returns in order of date. The
+values of the joined series are compounded, as if each episode had begun with what the
+one before it left. Interrupted episodes enter no series, and an episode of which a step
+was not recorded is refused: a metric of half an episode would look like a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsc.errors import UserError
+from rsc.trading.records import EpisodeState
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSeries:
+    """One account over T bars.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (T + 1,)
+        Portfolio values at closes, the first before the first step.
+    returns : ndarray of float64, shape (T,)
+        Portfolio returns.
+    traded_share : ndarray of float64, shape (T,)
+        Traded value over the portfolio value before the step.
+    exposure : ndarray of float64, shape (T,)
+        Position value over portfolio value; NaN where that is not positive.
+    in_market : ndarray of bool, shape (T,)
+        Whether units were held at the close.
+    trade_pnl, trade_return : ndarray of float64
+        One entry for each closed trade: money, fraction.
+    """
+
+    values: Floats
+    returns: Floats
+    traded_share: Floats
+    exposure: Floats
+    in_market: NDArray[np.bool_]
+    trade_pnl: Floats
+    trade_return: Floats
+
+
+def account_series(
+    values: Floats,
+    *,
+    trade_pnl: Floats,
+    trade_return: Floats,
+    traded_value: Floats,
+    exposure: Floats,
+    in_market: NDArray[np.bool_],
+) -> AccountSeries:
+    """Return the series of one account from T + 1 portfolio values and T steps.
+
+    Raises
+    ------
+    UserError
+        If there is no value, a value is not finite, or lengths do not fit.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) == 0 or not np.isfinite(values).all():
+        msg = "portfolio values were empty or not finite, must be finite and at least one"
+        raise UserError(msg)
+    lengths = {len(traded_value), len(exposure), len(in_market)}
+    if lengths != {len(values) - 1} or len(trade_pnl) != len(trade_return):
+        msg = f"steps of {lengths} bars were given with {len(values)} values, must be one fewer"
+        raise UserError(msg)
+    before = values[:-1]
+    if (before == 0).any():
+        msg = "a portfolio value was 0 before the last bar, must not be: a return has no base then"
+        raise UserError(msg)
+    return AccountSeries(
+        values=values,
+        returns=values[1:] / before - 1,
+        traded_share=np.asarray(traded_value, dtype=np.float64) / before,
+        exposure=np.asarray(exposure, dtype=np.float64),
+        in_market=np.asarray(in_market, dtype=np.bool_),
+        trade_pnl=np.asarray(trade_pnl, dtype=np.float64),
+        trade_return=np.asarray(trade_return, dtype=np.float64),
+    )
+
+
+def stitch(parts: Sequence[AccountSeries]) -> AccountSeries:
+    """Return several accounts as one series, in the order given.
+
+    Returns are concatenated; the values are compounded from the first account's start,
+    as if each had begun with what the one before it left.
+    """
+    if not parts:
+        msg = "no completed episode was given, must be at least one to judge a series"
+        raise UserError(msg)
+    values = [parts[0].values]
+    for part in parts[1:]:
+        values.append(values[-1][-1] * (part.values[1:] / part.values[0]))
+    return AccountSeries(
+        values=np.concatenate(values),
+        returns=np.concatenate([part.returns for part in parts]),
+        traded_share=np.concatenate([part.traded_share for part in parts]),
+        exposure=np.concatenate([part.exposure for part in parts]),
+        in_market=np.concatenate([part.in_market for part in parts]),
+        trade_pnl=np.concatenate([part.trade_pnl for part in parts]),
+        trade_return=np.concatenate([part.trade_return for part in parts]),
+    )
+
+
+def series_of_records(
+    episodes: NDArray[np.void], steps: NDArray[np.void], trades: NDArray[np.void]
+) -> AccountSeries:
+    """Return the stitched series of completed episodes from their records.
+
+    Parameters
+    ----------
+    episodes, steps, trades : ndarray
+        Structured arrays of `rsc.trading.records`, in any order. Episodes that are not
+        completed, and records of other episodes, are left out; of a completed episode
+        every step must be there.
+
+    Raises
+    ------
+    UserError
+        If no episode completed or steps of one are missing.
+    """
+    done = episodes[episodes["state"] == EpisodeState.COMPLETED]
+    order = np.lexsort((done["episode_id"], done["start_timestamp"]))
+    return stitch([_series_of_episode(done[index], steps, trades) for index in order])
+
+
+def _series_of_episode(
+    episode: np.void, steps: NDArray[np.void], trades: NDArray[np.void]
+) -> AccountSeries:
+    identity = episode["episode_id"]
+    own = np.sort(steps[steps["episode_id"] == identity], order="step_index")
+    if len(own) != episode["step_count"]:
+        msg = f"episode {identity} had {len(own)} recorded steps, must be {episode['step_count']}"
+        raise UserError(msg, "only episodes whose every step is recorded can be judged")
+    closed = np.sort(trades[trades["episode_id"] == identity], order="trade_index")
+    return account_series(
+        np.concatenate([[episode["initial_portfolio_value"]], own["portfolio_value"]]),
+        trade_pnl=closed["pnl"],
+        trade_return=closed["trade_return"],
+        traded_value=own["traded_value"],
+        exposure=own["exposure"],
+        in_market=own["position"] != 0,
+    )

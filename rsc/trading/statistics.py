@@ -1,0 +1,340 @@
+"""How sure is a Sharpe ratio: pure functions over the returns of one series.
+
+Section 2 of docs/performance-metrics.md and, for comparing two series, the last point
+of its section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
+Skewness and kurtosis are moment ratios with ddof = 0; a normal has kurtosis 3.
+
+Undefined is None, never NaN or infinity, and every docstring says when. arch is
+imported only where bootstrap indices are drawn, because importing it costs seconds.
+Nothing here knows an account or a database; generators are passed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from rsc.errors import UserError
+
+Returns: TypeAlias = NDArray[np.float64]
+Metric: TypeAlias = Callable[[Returns], float | None]
+
+SHORTEST_SERIES = 30  # bars below which no standard error, PSR or bootstrap is shown
+BOOTSTRAP_DRAWS = 2000
+CONFIDENCE = 0.95
+NORMAL_KURTOSIS = 3.0
+
+
+def is_constant(returns: Returns) -> bool:
+    """Return whether max equals min: the definition of zero variance.
+
+    A standard deviation of equal numbers is about 1e-18 after rounding, not 0.
+    """
+    return len(returns) == 0 or bool(returns.max() == returns.min())
+
+
+def sharpe_ratio(returns: Returns, risk_free: float = 0.0) -> float | None:
+    """Return the Sharpe ratio per bar, (mean - risk_free) / std with ddof = 1.
+
+    None below two returns and for zero variance. Source: Sharpe (1994).
+    """
+    if len(returns) < 2 or is_constant(returns):
+        return None
+    return float((returns.mean() - risk_free) / returns.std(ddof=1))
+
+
+def skewness(returns: Returns) -> float | None:
+    """Return the moment ratio m3 / m2^1.5 (ddof = 0), 0 for a normal; None if constant."""
+    if is_constant(returns):
+        return None
+    z = (returns - returns.mean()) / returns.std()
+    return float(np.mean(z**3))
+
+
+def kurtosis(returns: Returns) -> float | None:
+    """Return the moment ratio m4 / m2^2 (ddof = 0), 3 for a normal; None if constant."""
+    if is_constant(returns):
+        return None
+    z = (returns - returns.mean()) / returns.std()
+    return float(np.mean(z**4))
+
+
+def standard_error_normal(sharpe: float, length: int) -> float:
+    """Return the standard error of a per-bar Sharpe of IID normal returns (Lo 2002)."""
+    return math.sqrt((1 + sharpe**2 / 2) / length)
+
+
+def _variance_factor(sharpe: float, skew: float, kurt: float) -> float:
+    """Return 1 - skew SR + (kurt - 1)/4 SR^2: T times the squared standard error."""
+    return 1 - skew * sharpe + (kurt - 1) / 4 * sharpe**2
+
+
+def standard_error_iid(sharpe: float, skew: float, kurt: float, length: int) -> float | None:
+    """Return the standard error of a per-bar Sharpe of IID returns of any distribution.
+
+    None where the radicand is 0 (returns of only two values). Source: Mertens (2002),
+    Opdyke (2007).
+    """
+    radicand = _variance_factor(sharpe, skew, kurt)
+    return math.sqrt(radicand / length) if radicand > 0 else None
+
+
+def newey_west_lags(length: int) -> int:
+    """Return the number of lags floor(4 (T/100)^(2/9)) (Newey & West 1994)."""
+    return int(4 * (length / 100) ** (2 / 9))
+
+
+def long_run_variance(series: Returns, lags: int) -> float:
+    """Return the variance of a mean-zero series with Bartlett weights 1 - l/(lags + 1)."""
+    length = len(series)
+    total = float(series @ series)
+    for lag in range(1, min(lags, length - 1) + 1):
+        total += 2 * (1 - lag / (lags + 1)) * float(series[lag:] @ series[:-lag])
+    return total / length
+
+
+def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> float | None:
+    """Return the standard error of a per-bar Sharpe that allows for autocorrelation.
+
+    This is the one printed beside every Sharpe. With z the returns standardised with
+    ddof = 0, it is the root of the long-run variance of z - SR/2 (z^2 - 1) over T.
+    None below 30 returns, for zero variance, and where that variance is not positive.
+    Source: Lo (2002), GMM, written as one series.
+    """
+    sharpe = sharpe_ratio(returns, risk_free)
+    if sharpe is None or len(returns) < SHORTEST_SERIES:
+        return None
+    z = (returns - returns.mean()) / returns.std()
+    influence = z - sharpe / 2 * (z**2 - 1)
+    variance = long_run_variance(influence, newey_west_lags(len(returns)))
+    # Two-point returns have an influence of exactly zero, up to rounding.
+    return math.sqrt(variance / len(returns)) if variance > 1e-12 else None
+
+
+def confidence_interval(
+    estimate: float, standard_error: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the symmetric normal interval (low, high) around `estimate`."""
+    half = float(ndtri((1 + confidence) / 2)) * standard_error
+    return estimate - half, estimate + half
+
+
+def autocorrelations(returns: Returns, lags: int) -> Returns:
+    """Return the autocorrelations at lags 1 ... `lags`, shape (lags,); variance must be > 0."""
+    centred = returns - returns.mean()
+    variance = float(centred @ centred)
+    return np.array([centred[lag:] @ centred[:-lag] / variance for lag in range(1, lags + 1)])
+
+
+def annualisation_factor(correlations: Sequence[float] | Returns, periods: int) -> float | None:
+    """Return eta(q) with SR(q) = eta SR, allowing for autocorrelation (Lo 2002).
+
+    Parameters
+    ----------
+    correlations : sequence of float
+        Autocorrelations at lags 1, 2, …; missing ones count as 0.
+    periods : int
+        q, bars in the longer period.
+
+    Returns
+    -------
+    float or None
+        sqrt(q) without autocorrelation; None where the root's argument is not positive.
+    """
+    rho = np.asarray(correlations, dtype=np.float64)[: periods - 1]
+    lags = np.arange(1, len(rho) + 1)
+    argument = periods + 2 * float((periods - lags) @ rho)
+    return periods / math.sqrt(argument) if argument > 0 else None
+
+
+def annualisation_factor_of(returns: Returns, periods: int) -> float | None:
+    """Return eta(q) with the estimated autocorrelations up to `newey_west_lags`."""
+    if len(returns) < SHORTEST_SERIES or is_constant(returns):
+        return None
+    return annualisation_factor(autocorrelations(returns, newey_west_lags(len(returns))), periods)
+
+
+def probabilistic_sharpe_ratio(
+    sharpe: float, length: int, *, skew: float, kurt: float, benchmark: float = 0.0
+) -> float | None:
+    """Return PSR, the probability that the true Sharpe is above `benchmark`; all per bar.
+
+    None where the standard error is 0. The rule of at least 30 bars is the caller's.
+    Source: Bailey & López de Prado (2012).
+    """
+    radicand = _variance_factor(sharpe, skew, kurt)
+    if radicand <= 0 or length < 2:
+        return None
+    return float(ndtr((sharpe - benchmark) * math.sqrt((length - 1) / radicand)))
+
+
+def minimum_track_record_length(
+    sharpe: float, *, skew: float, kurt: float, benchmark: float = 0.0, significance: float = 0.05
+) -> float | None:
+    """Return the bars needed until PSR(`benchmark`) reaches 1 - `significance`.
+
+    None means never: the Sharpe is not above the benchmark. Source: Bailey & López de
+    Prado (2012).
+    """
+    if sharpe <= benchmark:
+        return None
+    quantile = float(ndtri(1 - significance))
+    return 1 + _variance_factor(sharpe, skew, kurt) * (quantile / (sharpe - benchmark)) ** 2
+
+
+def mean_block_length(returns: Returns) -> int | None:
+    """Return the mean block of the stationary bootstrap, at least 1 bar.
+
+    None below 30 returns and for zero variance. Source: Politis & White (2004) with the
+    correction of Patton, Politis & White (2009), as arch computes it.
+    """
+    if len(returns) < SHORTEST_SERIES or is_constant(returns):
+        return None
+    from arch.bootstrap import optimal_block_length
+
+    length = float(optimal_block_length(returns)["stationary"].iloc[0])
+    return max(1, math.ceil(length)) if math.isfinite(length) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapRange:
+    """Percentiles of a metric over resampled paths, and how they were drawn.
+
+    Of a Sharpe it is a confidence interval; of a drawdown it is only the spread of
+    resampled paths, so call that one a range.
+    """
+
+    low: float
+    high: float
+    mean_block: int
+    draws: int
+
+
+def bootstrap_range(
+    returns: Returns,
+    metric: Metric,
+    rng: np.random.Generator,
+    *,
+    draws: int = BOOTSTRAP_DRAWS,
+    confidence: float = CONFIDENCE,
+) -> BootstrapRange | None:
+    """Return the percentile range of `metric` under the stationary bootstrap.
+
+    None below 30 returns, for zero variance, and if any draw leaves the metric
+    undefined. Source: Politis & Romano (1994).
+    """
+    block = mean_block_length(returns)
+    if block is None:
+        return None
+    sample = _resample(block, metric, rng, draws, returns)[:, 0]
+    if not np.isfinite(sample).all():
+        return None
+    low, high = np.quantile(sample, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return BootstrapRange(low=float(low), high=float(high), mean_block=block, draws=draws)
+
+
+def _resample(
+    block: int, metric: Metric, rng: np.random.Generator, draws: int, *series: Returns
+) -> Returns:
+    """Return the metric of every draw and series, shape (draws, series); NaN = undefined."""
+    from arch.bootstrap import StationaryBootstrap
+
+    found = np.empty((draws, len(series)))
+    for draw, (data, _) in enumerate(
+        StationaryBootstrap(block, *series, seed=rng).bootstrap(draws)
+    ):
+        values = [metric(resampled) for resampled in data]
+        found[draw] = [math.nan if value is None else value for value in values]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedComparison:
+    """Whether two series over the same bars differ in one metric.
+
+    Attributes
+    ----------
+    difference : float
+        Metric of the left series minus metric of the right one.
+    low, high : float
+        Percentile interval of the difference.
+    p_value : float
+        Share of draws at least as far from the difference as the difference is from 0.
+    mean_block, draws : int
+        How the bootstrap was drawn: bars, and number of resamples.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    mean_block: int
+    draws: int
+
+
+def compare_paired(
+    left: Returns,
+    right: Returns,
+    metric: Metric,
+    rng: np.random.Generator,
+    *,
+    draws: int = BOOTSTRAP_DRAWS,
+) -> PairedComparison | None:
+    """Compare two series of returns over the same bars by one metric.
+
+    One stationary bootstrap index resamples both, so that what moved both moves both
+    again; the block is the longer of the two. p = (1 + #{|D* - D| >= |D|}) / (draws + 1);
+    a draw that leaves the metric undefined counts against the difference.
+
+    Returns
+    -------
+    PairedComparison or None
+        None where the metric or the block of either series is undefined.
+
+    Raises
+    ------
+    UserError
+        If the series do not cover the same number of bars.
+
+    Notes
+    -----
+    Source: Ledoit & Wolf (2008) for the Sharpe ratio.
+    """
+    if len(left) != len(right):
+        msg = f"the compared series had {len(left)} and {len(right)} bars, must be the same bars"
+        raise UserError(msg, "compare runs that were judged on the same dates")
+    first, second = metric(left), metric(right)
+    blocks = [block for block in map(mean_block_length, (left, right)) if block is not None]
+    if first is None or second is None or len(blocks) < 2:
+        return None
+    difference = first - second
+    sample = _resample(max(blocks), metric, rng, draws, left, right)
+    drawn = sample[:, 0] - sample[:, 1]
+    as_far = np.isnan(drawn) | (np.abs(drawn - difference) >= abs(difference))
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (difference, difference)
+    return PairedComparison(
+        difference=difference,
+        low=float(low),
+        high=float(high),
+        p_value=(1 + int(as_far.sum())) / (draws + 1),
+        mean_block=max(blocks),
+        draws=draws,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for being looked at together (Holm 1979), in given order."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

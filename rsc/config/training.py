@@ -32,6 +32,9 @@ class _AlgorithmConfig(_Settings):
         "relu", description="activation of the hidden layers"
     )
     grad_clip: float = Field(10.0, gt=0, description="largest global norm of the gradient")
+    reward_scale: float = Field(
+        100.0, gt=0, description="factor on rewards inside the learner only; records keep the reward"
+    )
     rollout_fragment_length: int = Field(
         8, ge=1, le=65_536, description="steps of each account in one sampling round"
     )
@@ -65,14 +68,11 @@ class DqnConfig(_AlgorithmConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.n_step > self.rollout_fragment_length:
-            msg = (
-                f"n_step was {self.n_step}, must be at most rollout_fragment_length "
-                f"({self.rollout_fragment_length}): a fragment holds no longer sum"
-            )
-            raise ValueError(msg)
         if self.batch_size > self.buffer_size:
-            msg = f"batch_size was {self.batch_size}, must be at most buffer_size ({self.buffer_size})"
+            msg = (
+                f"batch_size was {self.batch_size}, must be at most "
+                f"buffer_size ({self.buffer_size})"
+            )
             raise ValueError(msg)
         return self
 
@@ -109,7 +109,7 @@ class EvaluationConfig(_Settings):
     minimum_improvement: float = Field(
         0.0,
         ge=0,
-        description="how much better than the best counts as better, in the metric's unit",
+        description="how much better than the best counts as better, in the metric",
     )
     minimum_iterations: int = Field(
         1, ge=1, description="iterations before patience may stop the training"

@@ -1,0 +1,57 @@
+# `make` lists the targets. Everything happens in $(VENV); nothing outside the folder is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Workers of the test run; training tests start processes of their own.
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-fast check format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make the virtual environment (train and test do it by themselves)
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "make: $(PYTHON) was $$($(PYTHON) --version), must be Python 3.11 to 3.13: call make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24,<27'
+	$(BIN)/python -m pip install --quiet --editable '.[test,check]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+train: $(VENV)/.ready ## train an agent on real prices, judge it, write the report
+	$(BIN)/rsc train examples/01-first-run.yaml
+	$(BIN)/rsc report last
+
+test: $(VENV)/.ready ## run every test, training and learning included
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault' $(PYTEST_ARGS)
+
+check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
+	$(BIN)/ruff format --check rsc tests benchmarks
+	$(BIN)/ruff check rsc tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry rsc
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks
+	$(BIN)/yamllint --strict examples .github
+	$(BIN)/zizmor --offline --quiet .github
+
+format: $(VENV)/.ready ## rewrite the code in the project's format
+	$(BIN)/ruff format rsc tests benchmarks
+	$(BIN)/ruff check --fix rsc tests benchmarks
+
+bench: $(VENV)/.ready ## run the quick benchmarks; each ends with one line of JSON
+	$(BIN)/python benchmarks/simulator.py --quick
+	$(BIN)/python benchmarks/dqn.py --quick
+	$(BIN)/python benchmarks/recording.py --quick
+
+clean: ## remove the virtual environment and caches, never runs or databases
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

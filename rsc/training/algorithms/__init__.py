@@ -1,0 +1,1 @@
+"""DQN and PPO on RLlib with flat arrays from runner to learner."""

@@ -1,0 +1,380 @@
+"""The round: ask every env runner, wait, learn; the part DQN and PPO share.
+
+A round asks all env runners with the same request, takes the answers in the order
+of the runners and hands the records on. Remote runners work on the next round while
+the learner works on this one, inside an iteration; at its end nothing is in flight,
+so a checkpoint is a plain cut. A runner that died is brought back by RLlib, set to
+the state of its last answer and asked again: same bytes as if it had lived.
+
+Not here: evaluation, early stopping, the database (`rsc.training.trial`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from rsc.errors import TemporaryError, UserError
+from rsc.market.matrix import Market
+from rsc.trading.records import RecordBatch
+from rsc.training.env_runner import (
+    ACCOUNTS_KEY,
+    BatchEnvRunner,
+    Reply,
+    action_space,
+    episode_returns,
+    observation_space,
+)
+from rsc.training.learner import STATE_AFTER_UPDATE
+from rsc.training.plan import TrialPlan
+from rsc.training.replay import Columns
+
+PROGRESS_KEY = "rsc_progress"
+# A restarted env runner imports torch and RLlib (6-8 s on two cores); then give up.
+RECOVERY_SECONDS = 180.0
+
+RecordSink = Callable[[RecordBatch], None]
+
+
+def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -> AlgorithmConfig:
+    """Set on an RLlib config what is the same for every algorithm.
+
+    Parameters
+    ----------
+    config : AlgorithmConfig
+        Config of an algorithm class of this package.
+    plan : TrialPlan
+        What to do.
+    market : ObjectRef
+        The shared matrix in the object store.
+    """
+    training, resources = plan.config.training, plan.config.resources
+    space = ray.get(market)
+    return (
+        config.environment(
+            env="rsc",
+            observation_space=observation_space(plan, space),
+            action_space=action_space(plan),
+            env_config={"plan": plan, "market": market},
+        )
+        .framework("torch")
+        .env_runners(
+            env_runner_cls=BatchEnvRunner,
+            num_env_runners=resources.num_env_runners,
+            num_envs_per_env_runner=resources.num_envs_per_env_runner,
+            rollout_fragment_length=training.rollout_fragment_length,
+            create_local_env_runner=resources.num_env_runners == 0,
+        )
+        .learners(
+            num_learners=resources.num_learners,
+            num_gpus_per_learner=resources.num_gpus_per_learner,
+        )
+        .fault_tolerance(
+            restart_failed_env_runners=True,
+            delay_between_env_runner_restarts_s=0,
+            max_num_env_runner_restarts=100,
+        )
+        .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
+        .debugging(seed=plan.seed % 2**31, log_level="ERROR")
+        .training(lr=training.lr, gamma=training.gamma)
+    )
+
+
+class ColumnarAlgorithm(Algorithm):  # type: ignore[misc]
+    """Rounds of flat columns; a subclass implements :meth:`learn_from`."""
+
+    def setup(self, config: Any) -> None:
+        """Build runners and learner, then our own counters."""
+        super().setup(config)
+        torch.set_num_threads(1)
+        self.plan: TrialPlan = self.config.env_config["plan"]
+        self.market: Market = ray.get(self.config.env_config["market"])
+        self.record_sink: RecordSink | None = None
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.steps, self.updates, self._round = 0, 0, 0
+        self.statistics: dict[str, float] = {}
+        self.returns: list[float] = []
+        self._runner_states: dict[int, dict[str, Any]] = {}
+        self._weights_ref: ray.ObjectRef | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sampling")
+        self._pairs = self._weight_pairs()
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
+        """Build none: the ring of the subclass takes its place."""
+
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Leave recovery to the round that misses an answer: it knows the runner's state."""
+        del env_runner_group
+        return []
+
+    # --- one iteration ------------------------------------------------------------------
+
+    def training_step(self) -> None:
+        """Run rounds until `iteration_steps` are sampled, or a stop is requested."""
+        goal = self.steps + min(
+            self.plan.config.training.iteration_steps,
+            self.plan.config.training.total_steps - self.steps,
+        )
+        collected: list[dict[str, float]] = []
+        self.returns = []
+        for replies in self._rounds(goal):
+            for reply in replies:
+                self._take_records(reply.records)
+            collected.append(self.learn_from(replies))
+            self._check_finite(collected[-1])
+        names = {name for row in collected for name in row}
+        self.statistics = {
+            name: float(np.mean([row[name] for row in collected if name in row]))
+            for name in sorted(names)
+        }
+        self.metrics.log_value(
+            (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME),
+            len(collected) * self.steps_per_round,
+            reduce="lifetime_sum",
+        )
+
+    @property
+    def steps_per_round(self) -> int:
+        """Environment steps of all runners in one round."""
+        return self.plan.fragment_rows * self.plan.runner_count
+
+    def _rounds(self, goal: int) -> Iterator[list[Reply]]:
+        """Yield answers in round order, the next round under way where runners are remote."""
+        remote = self.plan.config.resources.num_env_runners > 0
+        pending: Future[list[Reply]] | None = None
+        while self.steps < goal:
+            replies = pending.result() if pending is not None else self._ask(self._request())
+            self.steps += self.steps_per_round
+            pending = None
+            if remote and self.overlaps and self.steps < goal and not self.stop_requested():
+                pending = self._executor.submit(self._ask, self._request())
+            yield replies
+            if pending is None and self.stop_requested():
+                return
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a round may be sampled with weights that are one update old."""
+        return False
+
+    def learn_from(self, replies: list[Reply]) -> dict[str, float]:
+        """Learn from one round and return the learner's statistics (maybe none)."""
+        raise NotImplementedError
+
+    @property
+    def epsilon(self) -> float:
+        """Share of random actions in the next round."""
+        return 0.0
+
+    def _request(self) -> dict[str, Any]:
+        self._round += 1
+        return {
+            "round_number": self._round,
+            "iteration": self.iteration + 1,
+            "epsilon": self.epsilon,
+            "weights": self._weights_ref,
+        }
+
+    # --- asking the runners -------------------------------------------------------------
+
+    def _ask(self, request: dict[str, Any]) -> list[Reply]:
+        if self.env_runner is not None:
+            replies = [self.env_runner.sample(**request)]
+        else:
+            replies = self._ask_remote(request)
+        for reply in replies:
+            self._runner_states[reply.runner] = reply.state
+        return replies
+
+    def _ask_remote(self, request: dict[str, Any]) -> list[Reply]:
+        group = self.env_runner_group
+        expected = set(range(1, self.plan.runner_count + 1))
+        answers = group.foreach_env_runner("sample", kwargs=request, local_env_runner=False)
+        replies = {reply.runner: reply for reply in answers}
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while missing := sorted(expected - replies.keys()):
+            if time.monotonic() > deadline:
+                raise TemporaryError(
+                    f"env runner {missing[0]} did not come back within {RECOVERY_SECONDS:.0f} s",
+                    "look at its log under /tmp/ray/session_latest/logs; "
+                    "`rsc train --resume RUN` goes on from the last checkpoint",
+                )
+            for reply in self._ask_again(missing, request):
+                replies[reply.runner] = reply
+        return [replies[index] for index in sorted(replies)]
+
+    def _ask_again(self, missing: list[int], request: dict[str, Any]) -> list[Reply]:
+        """Bring dead runners back to their last known state and repeat the request."""
+        group = self.env_runner_group
+        group.probe_unhealthy_env_runners()
+        healthy = [index for index in missing if index in group.healthy_worker_ids()]
+        if not healthy:
+            time.sleep(0.2)
+            return []
+        if self._weights_ref is None:
+            self._weights_ref = ray.put(self.inference_weights())
+            request["weights"] = self._weights_ref
+        for index in healthy:
+            if index in self._runner_states:
+                state = {ACCOUNTS_KEY: self._runner_states[index]}
+                group.foreach_env_runner(
+                    "set_state",
+                    kwargs={"state": state},
+                    local_env_runner=False,
+                    remote_worker_ids=[index],
+                )
+        replies: list[Reply] = group.foreach_env_runner(
+            "sample", kwargs=request, local_env_runner=False, remote_worker_ids=healthy
+        )
+        return replies
+
+    def _take_records(self, records: RecordBatch) -> None:
+        self.returns.extend(episode_returns(records).tolist())
+        if self.record_sink is not None:
+            self.record_sink(records)
+
+    def interrupt_episodes(self) -> None:
+        """Close all open episodes as interrupted and hand on their records."""
+        group = self.env_runner_group
+        if self.env_runner is not None:
+            batches = [self.env_runner.interrupt()]
+            states = [self.env_runner.get_state()]
+        else:
+            batches = group.foreach_env_runner("interrupt", local_env_runner=False)
+            states = group.foreach_env_runner(
+                "get_state",
+                kwargs={"components": ACCOUNTS_KEY},
+                local_env_runner=False,
+            )
+        for batch in batches:
+            self._take_records(batch)
+        for state in states:
+            self._runner_states[state[ACCOUNTS_KEY]["runner"]] = state[ACCOUNTS_KEY]
+
+    # --- learning -----------------------------------------------------------------------
+
+    def update_learner(self, columns: Columns, *, rows: int = 0) -> dict[str, float]:
+        """Send one round's batch to the learner and its new weights to the runners."""
+        batch = MultiAgentBatch(
+            {DEFAULT_MODULE_ID: SampleBatch(columns)}, env_steps=len(columns["row"])
+        )
+        remote_runners = self.env_runner is None
+        result = self.learner_group.update(
+            batch=batch,
+            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps},
+            rows=rows,
+            return_state=remote_runners or not self._pairs,
+        )[0]
+        weights = result.pop(STATE_AFTER_UPDATE, None)
+        if remote_runners:
+            self._weights_ref = ray.put(weights)
+        elif weights is not None:
+            self.env_runner.set_state({COMPONENT_RL_MODULE: weights})
+        else:
+            self._copy_weights()
+        return dict(result)
+
+    def _weight_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]] | None:
+        """Return runner's and learner's parameters where both live in this process."""
+        if self.env_runner is None or not self.learner_group.is_local:
+            return None
+        source = dict(self._local_module().named_parameters())
+        target = dict(self.env_runner.module.named_parameters())
+        return [target[name].data for name in target], [source[name].data for name in target]
+
+    def _local_module(self) -> Any:
+        return self.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()  # noqa: SLF001
+
+    def _copy_weights(self) -> None:
+        if self._pairs is not None:
+            torch._foreach_copy_(*self._pairs)  # noqa: SLF001
+
+    def inference_weights(self) -> dict[str, Any]:
+        """Return the current weights that choose actions, by module id."""
+        state = self.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )
+        weights: dict[str, Any] = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
+        return weights
+
+    def greedy_module(self) -> Any:
+        """Return a network of its own with the current weights, for evaluation."""
+        spaces = self.config.observation_space, self.config.action_space
+        spec = self.config.get_rl_module_spec(
+            spaces={DEFAULT_MODULE_ID: spaces}, inference_only=True
+        )
+        module = spec.build()
+        module.set_state(self.inference_weights()[DEFAULT_MODULE_ID])
+        return module
+
+    def _check_finite(self, statistics: dict[str, float]) -> None:
+        for name, value in statistics.items():
+            if not np.isfinite(value):
+                training = self.plan.config.training
+                raise UserError(
+                    f"training diverged: {name} was {value} after {self.steps} steps, "
+                    f"must be finite (training.lr is {training.lr})",
+                    "lower training.lr or training.reward_scale and run again",
+                )
+
+    # --- state --------------------------------------------------------------------------
+
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Add counters and the accounts of every runner to RLlib's state."""
+        state: dict[str, Any] = super().get_state(
+            components, not_components=not_components, **kwargs
+        )
+        if self._check_component(PROGRESS_KEY, components, not_components):
+            state[PROGRESS_KEY] = self.get_progress()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue where `state` stood, with the same numbers of runners and accounts."""
+        super().set_state(state)
+        if PROGRESS_KEY in state:
+            self.set_progress(state[PROGRESS_KEY])
+
+    def get_progress(self) -> dict[str, Any]:
+        """Return the state that is ours, without the learner's."""
+        return {
+            "steps": self.steps,
+            "updates": self.updates,
+            "round": self._round,
+            "runners": self._runner_states,
+        }
+
+    def set_progress(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`get_progress`."""
+        self.steps, self.updates = state["steps"], state["updates"]
+        self._round = state["round"]
+        self._runner_states = dict(state["runners"])
+        if self.env_runner is not None:
+            self.env_runner.set_state({ACCOUNTS_KEY: self._runner_states[0]})
+            self.env_runner.set_state({COMPONENT_RL_MODULE: self.inference_weights()})
+            return
+        self._weights_ref = ray.put(self.inference_weights())
+        for index, accounts in self._runner_states.items():
+            self.env_runner_group.foreach_env_runner(
+                "set_state",
+                kwargs={"state": {ACCOUNTS_KEY: accounts}},
+                local_env_runner=False,
+                remote_worker_ids=[index],
+            )
+
+    def cleanup(self) -> None:
+        """Stop the sampling thread, then RLlib's actors."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        super().cleanup()

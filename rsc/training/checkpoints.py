@@ -1,0 +1,228 @@
+"""Checkpoints that are whole or absent.
+
+RLlib saves an algorithm as a folder of parts, one after the other, and restores
+whatever it finds. Here the folder is written under a hidden name, then a manifest
+with the size and digest of every file, then it is renamed: a checkpoint that can be
+seen is complete, and one that was damaged later is refused with the file's name.
+The manifest also holds the trial's own progress (what was best so far), so that one
+rename moves everything.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsc.errors import UserError
+
+MANIFEST = "manifest.json"
+_PREFIX = "checkpoint-"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A complete checkpoint on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    iteration : int
+        Training iterations it has behind it.
+    steps : int
+        Environment steps it has behind it.
+    config_digest : str
+        Digest of the configuration it belongs to.
+    digest : str
+        SHA-256 of the manifest's file list.
+    size_bytes : int
+        Size of all files.
+    progress : dict
+        The trial's own state, JSON.
+    """
+
+    path: Path
+    iteration: int
+    steps: int
+    config_digest: str
+    digest: str
+    size_bytes: int
+    progress: dict[str, Any]
+
+
+def save_checkpoint(
+    algorithm: Any, folder: Path, *, config_digest: str, progress: dict[str, Any]
+) -> Checkpoint:
+    """Save `algorithm` under `folder` and return the checkpoint.
+
+    Raises
+    ------
+    UserError
+        The disk is full or the folder cannot be written.
+    """
+    name = f"{_PREFIX}{algorithm.iteration:06d}"
+    hidden = folder / f".{name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(hidden, ignore_errors=True)
+        algorithm.save_to_path(str(hidden))
+        manifest = _manifest(hidden, algorithm, config_digest, progress)
+        _write_synced(hidden / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1))
+        final = folder / name
+        shutil.rmtree(final, ignore_errors=True)
+        hidden.rename(final)
+        _sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise _explain(error, folder) from error
+    return _from_manifest(final, manifest)
+
+
+def _manifest(
+    folder: Path, algorithm: Any, config_digest: str, progress: dict[str, Any]
+) -> dict[str, Any]:
+    files = {
+        str(path.relative_to(folder)): [path.stat().st_size, _file_digest(path)]
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return {
+        "format": _FORMAT,
+        "config_digest": config_digest,
+        "iteration": algorithm.iteration,
+        "steps": algorithm.steps,
+        "progress": progress,
+        "files": files,
+    }
+
+
+def _from_manifest(path: Path, manifest: dict[str, Any]) -> Checkpoint:
+    files = manifest["files"]
+    listing = json.dumps(files, sort_keys=True).encode()
+    return Checkpoint(
+        path=path,
+        iteration=manifest["iteration"],
+        steps=manifest["steps"],
+        config_digest=manifest["config_digest"],
+        digest=hashlib.sha256(listing).hexdigest(),
+        size_bytes=sum(size for size, _ in files.values()),
+        progress=manifest["progress"],
+    )
+
+
+def open_checkpoint(path: Path, *, config_digest: str) -> Checkpoint:
+    """Check a checkpoint and return it.
+
+    Raises
+    ------
+    UserError
+        It is missing, a file of it is missing, changed or truncated, or it belongs to
+        another configuration.
+    """
+    manifest_path = path / MANIFEST
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        checkpoint = _from_manifest(path, manifest)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: there was no complete checkpoint, must hold {MANIFEST}",
+            "name a folder checkpoint-NNNNNN of a run, or train anew",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{manifest_path}: was not a checkpoint manifest ({error})",
+            "the checkpoint is damaged; use an older one or train anew",
+        ) from error
+    _check_files(path, manifest["files"])
+    if checkpoint.config_digest != config_digest:
+        raise UserError(
+            f"{path}: the checkpoint was made with configuration "
+            f"{checkpoint.config_digest[:12]}, must be {config_digest[:12]}",
+            "a run goes on with the configuration it began with; "
+            "train a new run to change parameters",
+        )
+    return checkpoint
+
+
+def _check_files(path: Path, files: dict[str, list[Any]]) -> None:
+    for name, (size, digest) in files.items():
+        file = path / name
+        actual = file.stat().st_size if file.is_file() else None
+        if actual != size:
+            was = "missing" if actual is None else f"{actual} bytes long"
+            raise UserError(
+                f"{file}: was {was}, must be {size} bytes long: the checkpoint is damaged",
+                "use an older checkpoint or train anew",
+            )
+        if _file_digest(file) != digest:
+            raise UserError(
+                f"{file}: its content was changed, must have SHA-256 {digest[:12]}…: "
+                "the checkpoint is damaged",
+                "use an older checkpoint or train anew",
+            )
+
+
+def newest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
+    """Return the newest complete checkpoint of a trial, None if it has none yet."""
+    paths = sorted(folder.glob(f"{_PREFIX}*"))
+    if not paths:
+        return None
+    return open_checkpoint(paths[-1], config_digest=config_digest)
+
+
+def checkpoint_at(folder: Path, iteration: int, *, config_digest: str) -> Checkpoint:
+    """Return the checkpoint of one iteration."""
+    return open_checkpoint(folder / f"{_PREFIX}{iteration:06d}", config_digest=config_digest)
+
+
+def restore(algorithm: Any, checkpoint: Checkpoint) -> None:
+    """Set `algorithm`, built from the same configuration, to the checkpoint's state."""
+    algorithm.restore_from_path(str(checkpoint.path))
+
+
+def keep_only(folder: Path, iterations: Iterable[int]) -> None:
+    """Delete checkpoints of other iterations, and what a killed process left half written."""
+    keep = {f"{_PREFIX}{iteration:06d}" for iteration in iterations}
+    for path in folder.glob(f"*{_PREFIX}*"):
+        if path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(error: OSError, folder: Path) -> UserError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UserError(
+            f"{folder}: the disk was full while a checkpoint was written",
+            "free some space; `rsc train --resume RUN` goes on from the last checkpoint",
+        )
+    return UserError(
+        f"{folder}: the folder could not be written ({error.strerror})",
+        "choose another with --folder",
+    )

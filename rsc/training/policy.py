@@ -1,0 +1,56 @@
+"""Actions from an RLModule: scores, then a choice.
+
+One place turns observations into actions, for sampling and for evaluation, with
+random numbers from the caller's generator. A score is a Q-value (DQN) or a logit
+(PPO); the greedy action is its argmax either way, the first of equals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS
+from ray.rllib.core.columns import Columns
+
+# (scores float32 [K, actions], random generator, epsilon) -> actions int64 [K]
+Explore = Callable[[NDArray[np.float32], np.random.Generator, float], NDArray[np.int64]]
+
+
+def action_scores(module: Any, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return Q-values or logits, shape (K, actions), of `observation`, shape (K, inputs)."""
+    with torch.inference_mode():
+        batch = {Columns.OBS: torch.from_numpy(observation)}
+        if hasattr(module, "compute_q_values"):
+            scores = module.compute_q_values(batch)[QF_PREDS]
+        else:
+            scores = module.forward_inference(batch)[Columns.ACTION_DIST_INPUTS]
+    result: NDArray[np.float32] = scores.numpy()
+    return result
+
+
+def greedy(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the best action of each row, the first of equals."""
+    return scores.argmax(axis=1)
+
+
+def epsilon_greedy(
+    scores: NDArray[np.float32], rng: np.random.Generator, epsilon: float
+) -> NDArray[np.int64]:
+    """Choose a random action with probability `epsilon`, else the best."""
+    actions = greedy(scores)
+    chosen = rng.random(len(scores)) < epsilon
+    random = rng.integers(scores.shape[1], size=len(scores))
+    np.copyto(actions, random, where=chosen)
+    return actions
+
+
+def sample_categorical(
+    scores: NDArray[np.float32], rng: np.random.Generator, epsilon: float
+) -> NDArray[np.int64]:
+    """Draw actions from softmax(scores) by the Gumbel-max trick; `epsilon` is unused."""
+    del epsilon
+    return (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)

@@ -301,14 +301,11 @@ def _activity(series: AccountSeries, periods: float) -> Figures:
     if length == 0:
         return dict.fromkeys(("turnover", "exposure", "time_in_market"), NO_BAR)
     turnover = periods / length * float(series.traded_share.sum())
-    solvent = ~np.isnan(series.exposure)
-    if not solvent.any():
-        reason = "the portfolio value was never positive"
-        return {"turnover": turnover, "exposure": reason, "time_in_market": reason}
+    exposure = np.abs(series.exposure[~np.isnan(series.exposure)])
     return {
         "turnover": turnover,
-        "exposure": float(np.abs(series.exposure[solvent]).mean()),
-        "time_in_market": float(series.in_market[solvent].mean()),
+        "exposure": float(exposure.mean()) if len(exposure) else "no value above 0",
+        "time_in_market": float(series.in_market.mean()),
     }
 
 

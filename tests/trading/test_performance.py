@@ -192,7 +192,7 @@ def test_bars_without_equity_are_left_out_of_exposure() -> None:
         in_market=np.array([True, False]),
         periods_per_year=252,
     )
-    assert (found.exposure, found.time_in_market) == (1.0, 1.0)
+    assert (found.exposure, found.time_in_market) == (1.0, 0.5)
 
 
 def test_drawdown_lasts_from_its_peak_to_the_recovery_or_the_end() -> None:

@@ -1,0 +1,237 @@
+"""The rules of one account: what a user may set, and the same as scalars for the kernel.
+
+`TradingConfig` is section 1 of docs/trading-semantics.md with its bounds, plus the
+exposures behind the integer actions and the reward. `KernelParams` is what the
+kernel reads: numbers only, with NaN for "not set" so that a comparison with a level
+that does not exist is simply false. Nothing here steps anything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rsc.trading.rewards import (
+    DifferentialSharpe,
+    LogReturn,
+    PenalisedReturn,
+    RewardConfig,
+    reward_kind,
+)
+
+_BPS = 10_000.0
+
+
+class TradingConfig(BaseModel):
+    """Costs, fills, sizing, protection and reward of every account of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    initial_portfolio_value: float = Field(
+        100_000.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Cash at the start of an episode, money.",
+    )
+    fill: Literal["next_open", "next_close"] = Field(
+        "next_open", description="Where in the next bar the order of a decision is filled."
+    )
+    fee_bps: float = Field(
+        1.0, ge=0.0, lt=1000.0, description="Fee on every fill, basis points of the traded money."
+    )
+    slippage_bps: float = Field(
+        1.0, ge=0.0, lt=1000.0, description="Slippage on every fill, basis points of the price."
+    )
+    borrow_rate: float = Field(
+        0.005, ge=0.0, allow_inf_nan=False, description="Cost of short value, fraction a year."
+    )
+    financing_rate: float = Field(
+        0.05, ge=0.0, allow_inf_nan=False, description="Cost of negative cash, fraction a year."
+    )
+    day_count: Literal[360, 365] = Field(
+        360, description="Days in a year for the borrow and the financing rate."
+    )
+    position_fraction: float = Field(
+        1.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Target exposure = exposure of the action x this; at most max_leverage.",
+    )
+    max_leverage: float = Field(
+        1.0, ge=1.0, allow_inf_nan=False, description="Largest exposure, either direction."
+    )
+    maintenance_margin: float = Field(
+        0.25,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the position's value below which it is liquidated.",
+    )
+    units: Literal["fractional", "whole"] = Field(
+        "fractional", description="Whether a part of a unit can be held."
+    )
+    minimum_trade_value: float = Field(
+        0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Money; a smaller order is not sent (full exits always are).",
+    )
+    rebalance_tolerance: float | None = Field(
+        None,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Distance of the exposure from its target that triggers a trade; "
+        "null: hold while the target is unchanged.",
+    )
+    stop_loss: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="Fraction of the average entry price; more than the slippage.",
+    )
+    take_profit: float | None = Field(
+        None, gt=0.0, allow_inf_nan=False, description="Fraction of the average entry price."
+    )
+    cooldown_bars: int = Field(
+        0, ge=0, le=1_000_000, description="Bars without new entries after a protective exit."
+    )
+    max_drawdown_limit: float | None = Field(
+        None, gt=0.0, lt=1.0, description="Fraction under the peak at which the episode ends."
+    )
+    ruin_fraction: float = Field(
+        0.01,
+        gt=0.0,
+        lt=1.0,
+        description="Fraction of the initial portfolio value at which the episode ends.",
+    )
+    actions: tuple[float, ...] = Field(
+        (-1.0, 0.0, 1.0),
+        min_length=2,
+        max_length=1001,
+        description="Exposure behind each integer action, before position_fraction; distinct.",
+    )
+    reward: RewardConfig = Field(
+        default_factory=LogReturn, description="What the agent is paid for each step."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse combinations in which the arithmetic has no answer."""
+        self._check_leverage()
+        if self.stop_loss is not None and self.stop_loss <= self.slippage_bps / _BPS:
+            raise ValueError(
+                f"stop_loss was {self.stop_loss}, must be more than slippage_bps/10000 = "
+                f"{self.slippage_bps / _BPS} (every entry would be stopped at once)"
+            )
+        return self
+
+    def _check_leverage(self) -> None:
+        """Refuse exposures that cannot be bought or are liquidated on the spot."""
+        if self.position_fraction > self.max_leverage:
+            raise ValueError(
+                f"position_fraction was {self.position_fraction}, must be at most "
+                f"max_leverage = {self.max_leverage}"
+            )
+        if self.max_leverage * self.maintenance_margin >= 1.0:
+            raise ValueError(
+                f"max_leverage x maintenance_margin was "
+                f"{self.max_leverage * self.maintenance_margin}, must be less than 1 "
+                "(an entry at full leverage would be liquidated at once)"
+            )
+        if not all(np.isfinite(self.actions)) or len(set(self.actions)) < len(self.actions):
+            raise ValueError(f"actions was {self.actions}, must be finite and distinct exposures")
+        largest = float(np.abs(self.exposures).max())
+        if largest > self.max_leverage:
+            raise ValueError(
+                f"the largest |action| x position_fraction was {largest}, must be at most "
+                f"max_leverage = {self.max_leverage}"
+            )
+
+    @property
+    def exposures(self) -> NDArray[np.float64]:
+        """Target exposure e of each integer action, shape (actions,)."""
+        return np.asarray(self.actions, np.float64) * self.position_fraction + 0.0
+
+
+class KernelParams(NamedTuple):
+    """What the kernel reads of a `TradingConfig`; NaN where nothing is set."""
+
+    initial_value: float
+    fill_at_close: bool
+    fee_rate: float
+    slippage_rate: float
+    entry_cost: float  # kappa = (1 + slippage)(1 + fee): price of a unit, costs included
+    borrow_rate: float
+    financing_rate: float
+    day_count: float
+    maintenance_margin: float
+    whole_units: bool
+    minimum_trade_value: float
+    rebalance_tolerance: float
+    stop_loss: float
+    take_profit: float
+    cooldown_bars: int
+    value_limit: float  # 1 - max_drawdown_limit, of the peak
+    ruin_value: float
+    debt_floor: float  # cash above it is rounding, not debt
+    reward_kind: int
+    adaptation_rate: float
+    initial_second_moment: float
+    volatility_floor: float
+    drawdown_penalty: float
+    turnover_penalty: float
+    periods_per_year: float
+    exposures: NDArray[np.float64]
+
+
+def _or_nan(value: float | None) -> float:
+    """Return `value`, NaN for None."""
+    return float("nan") if value is None else float(value)
+
+
+def kernel_params(config: TradingConfig, periods_per_year: float) -> KernelParams:
+    """Return the scalars of `config` as the kernel reads them.
+
+    Parameters
+    ----------
+    config : TradingConfig
+    periods_per_year : float
+        Bars in a year, for the annualised metrics of an episode.
+    """
+    fee, slippage = config.fee_bps / _BPS, config.slippage_bps / _BPS
+    sharpe = config.reward if isinstance(config.reward, DifferentialSharpe) else None
+    sharpe = sharpe or DifferentialSharpe(kind="differential_sharpe")
+    penalised = config.reward if isinstance(config.reward, PenalisedReturn) else None
+    exposures = config.exposures
+    exposures.setflags(write=False)
+    return KernelParams(
+        initial_value=float(config.initial_portfolio_value),
+        fill_at_close=config.fill == "next_close",
+        fee_rate=fee,
+        slippage_rate=slippage,
+        entry_cost=(1.0 + slippage) * (1.0 + fee),
+        borrow_rate=float(config.borrow_rate),
+        financing_rate=float(config.financing_rate),
+        day_count=float(config.day_count),
+        maintenance_margin=float(config.maintenance_margin),
+        whole_units=config.units == "whole",
+        minimum_trade_value=float(config.minimum_trade_value),
+        rebalance_tolerance=_or_nan(config.rebalance_tolerance),
+        stop_loss=_or_nan(config.stop_loss),
+        take_profit=_or_nan(config.take_profit),
+        cooldown_bars=config.cooldown_bars,
+        value_limit=1.0 - _or_nan(config.max_drawdown_limit),
+        ruin_value=float(config.ruin_fraction * config.initial_portfolio_value),
+        # Cash of a fully invested account may read +-1e-13: not a loan.
+        debt_floor=-1e-9 * config.initial_portfolio_value,
+        reward_kind=int(reward_kind(config.reward)),
+        adaptation_rate=float(sharpe.adaptation_rate),
+        initial_second_moment=float(sharpe.initial_volatility**2),
+        volatility_floor=float(sharpe.initial_volatility) / 10.0,
+        drawdown_penalty=float(penalised.drawdown_penalty) if penalised else 0.0,
+        turnover_penalty=float(penalised.turnover_penalty) if penalised else 0.0,
+        periods_per_year=float(periods_per_year),
+        exposures=exposures,
+    )

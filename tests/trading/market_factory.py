@@ -1,0 +1,44 @@
+"""Small markets for the tests of the trading kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rsc.market.matrix import Market
+
+DAY = 86_400 * 10**9
+
+
+def make_market(bars, *, days=None, stamps=None, tradable=None, features=1, periods_per_year=252.0):
+    """Return a market of one instrument from rows [open, high, low, close]."""
+    return join_markets([one_instrument(bars, days, stamps, tradable)], features, periods_per_year)
+
+
+def one_instrument(bars, days=None, stamps=None, tradable=None):
+    """Return prices, stamps and tradable flags of one instrument."""
+    prices = np.asarray(bars, np.float64)
+    days = np.arange(len(prices)) if days is None else np.asarray(days)
+    stamp = days.astype(np.int64) * DAY if stamps is None else np.asarray(stamps, np.int64)
+    flags = np.ones(len(prices), bool) if tradable is None else np.asarray(tradable, bool)
+    return prices, stamp, flags
+
+
+def join_markets(parts, features=1, periods_per_year=252.0):
+    """Return a market of several instruments made by `one_instrument`."""
+    prices = np.concatenate([part[0] for part in parts])
+    table = np.random.default_rng(5).normal(size=(len(prices), features)).astype(np.float32)
+    return Market(
+        instruments=tuple(f"I{i}" for i in range(len(parts))),
+        feature_names=tuple(f"f{i}" for i in range(features)),
+        offset=np.cumsum([0] + [len(part[0]) for part in parts]).astype(np.int64),
+        first_bar=np.zeros(len(parts), np.int64),
+        features=table,
+        open=np.ascontiguousarray(prices[:, 0]),
+        high=np.ascontiguousarray(prices[:, 1]),
+        low=np.ascontiguousarray(prices[:, 2]),
+        close=np.ascontiguousarray(prices[:, 3]),
+        stamp=np.concatenate([part[1] for part in parts]),
+        tradable=np.concatenate([part[2] for part in parts]),
+        periods_per_year=periods_per_year,
+        digest="",
+    )

@@ -1,0 +1,411 @@
+"""Bars of one instrument, and the contract that a price file has to meet.
+
+``bars_from_frame`` is the only way from a table to ``Bars``: it checks every row,
+adjusts prices and names the first breach by file, row and column in one sentence.
+After it nobody checks prices again. It reads no file (``sources`` does) and it
+neither repairs nor invents a bar: a wrong price costs more than a refused file.
+All checks are vectorised, so a file of a million bars is one pass of numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rsc.errors import UserError
+from rsc.market.stamps import (
+    DAY_NS,
+    SECOND_NS,
+    At,
+    check_gap,
+    check_order,
+    median_spacing,
+    read_stamps,
+    stamp_text,
+)
+
+Floats = NDArray[np.float64]
+BarLabel = Literal["right", "left"]
+PriceAdjustment = Literal["auto", "none"]
+
+STALE_OPEN_LIMIT = 0.2
+"""Share of stale opens above which a fill at the next open is not to be trusted."""
+LARGE_JUMP = 0.5
+"""Price return of one bar, as a fraction, beyond which an unadjusted split is likely."""
+TRADING_DAYS = 252.0
+YEAR_DAYS = 365.25
+
+PRICES = ("open", "high", "low", "close")
+_ALIASES = {
+    "stamp": ("date", "datetime", "timestamp", "time", "stamp"),
+    "adj_close": ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close"),
+    "volume": ("volume", "vol"),
+}
+COLUMN_WORDS = ("stamp", *PRICES, "adj_close", "volume")
+"""The columns that have a meaning; every other numeric column is an extra."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bars:
+    """`T` bars of one instrument, checked; all arrays are read-only.
+
+    Attributes
+    ----------
+    instrument : str
+        Name of the instrument.
+    stamp : ndarray of int64, shape (T,)
+        Close of the bar in nanoseconds since 1970 UTC, strictly increasing. Daily
+        files without times hold the date at 00:00 UTC, a label of the trading day.
+    open, high, low, close : ndarray of float64, shape (T,)
+        Prices, adjusted for dividends and splits where the file allowed it; finite,
+        > 0, low <= open, close <= high.
+    volume : ndarray of float64, shape (T,), or None
+        Traded volume as in the file (not adjusted), >= 0.
+    tradable : ndarray of bool, shape (T,)
+        False where a volume column that is not all zero says 0.
+    extras : mapping of str to ndarray of float64, shape (T,)
+        Further numeric columns of the file; may hold NaN.
+    adjusted : bool
+        Whether prices were multiplied by an adjustment factor.
+    stale_open_share : float
+        Share of the bars after the first whose open equals the close before, [0, 1].
+    digest : str
+        SHA-256 over the instrument's name and all arrays, 64 hexadecimal digits.
+    """
+
+    instrument: str
+    stamp: NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats | None
+    tradable: NDArray[np.bool_]
+    extras: Mapping[str, Floats] = field(default_factory=dict)
+    adjusted: bool = False
+    stale_open_share: float
+    digest: str
+
+    def __post_init__(self) -> None:
+        """Make every array read-only: features and user functions share them."""
+        for array in (self.stamp, *self.prices, self.volume, self.tradable, *self.extras.values()):
+            if array is not None:
+                array.setflags(write=False)
+
+    def __len__(self) -> int:
+        """Return the number of bars."""
+        return int(self.stamp.shape[0])
+
+    @property
+    def prices(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Open, high, low and close, each of shape (T,)."""
+        return self.open, self.high, self.low, self.close
+
+    @property
+    def bar_seconds(self) -> float:
+        """Median distance of two bars in seconds (86 400 for daily bars)."""
+        return median_spacing(self.stamp) / SECOND_NS
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars in a year, derived from the stamps; see `periods_per_year`."""
+        return periods_per_year(self.stamp)
+
+
+def make_bars(
+    *,
+    instrument: str,
+    stamp: NDArray[np.int64],
+    prices: tuple[Floats, Floats, Floats, Floats],
+    volume: Floats | None = None,
+    extras: Mapping[str, Floats] | None = None,
+    adjusted: bool = False,
+) -> Bars:
+    """Build `Bars` from arrays that already meet the contract (nothing is checked).
+
+    Parameters
+    ----------
+    instrument : str
+        Name of the instrument.
+    stamp : ndarray of int64, shape (T,)
+        Closes of the bars, nanoseconds since 1970 UTC.
+    prices : tuple of four ndarray of float64, shape (T,)
+        Open, high, low, close.
+    volume : ndarray of float64, shape (T,), optional
+        Without it, or when it is all zero, every bar is tradable.
+    extras : mapping of str to ndarray of float64, optional
+        Further columns.
+    adjusted : bool
+        Whether the prices were adjusted.
+    """
+    extras = dict(extras or {})
+    opened, _, _, close = prices
+    has_volume = volume is not None and bool(np.any(volume > 0))
+    tradable = volume > 0 if has_volume and volume is not None else np.ones(len(stamp), bool)
+    stale = float(np.mean(opened[1:] == close[:-1])) if len(stamp) > 1 else 0.0
+    named = dict(zip(PRICES, prices, strict=True)) | {f"extra {k}": v for k, v in extras.items()}
+    arrays: dict[str, NDArray[Any]] = {"stamp": stamp, "tradable": tradable, **named}
+    if volume is not None:
+        arrays["volume"] = volume
+    return Bars(
+        instrument=instrument,
+        stamp=stamp,
+        **dict(zip(PRICES, prices, strict=True)),
+        volume=volume,
+        tradable=tradable,
+        extras=extras,
+        adjusted=adjusted,
+        stale_open_share=stale,
+        digest=_digest(instrument, arrays),
+    )
+
+
+def bars_from_frame(
+    frame: pd.DataFrame,
+    *,
+    instrument: str,
+    where: str,
+    bar_label: BarLabel = "right",
+    price_adjustment: PriceAdjustment = "auto",
+    columns: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    maximum_gap_days: float | None = None,
+    header_lines: int = 0,
+) -> Bars:
+    """Turn a table of prices into `Bars`, or say in one sentence why it is none.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns Date (or Datetime, Timestamp, Time), Open, High, Low, Close, and
+        optionally Adj Close and Volume, in any case; further numeric columns become
+        extras, other columns are ignored.
+    instrument : str
+        Name of the instrument.
+    where : str
+        Name of the file for messages.
+    bar_label : {'right', 'left'}
+        Whether a stamp is the close or the open of its bar; 'left' shifts all stamps by
+        one bar length (the median spacing).
+    price_adjustment : {'auto', 'none'}
+        'auto': with an Adj Close column, f = Adj Close / Close and all four prices are
+        multiplied by f_j / f_first, so that no price depends on a later dividend.
+    columns : mapping of str to str, optional
+        The file's name for any of ``COLUMN_WORDS``.
+    timezone : str, optional
+        IANA name of the zone of times without an offset; default UTC.
+    maximum_gap_days : float, optional
+        Longest distance of two bars; default 14 days or five median spacings.
+    header_lines : int
+        Lines of the file before the first row: with 1 (CSV) rows are named as lines of
+        the file, with 0 as 'row', counted from 1.
+
+    Raises
+    ------
+    UserError
+        Any breach, named by file, row and column.
+    """
+
+    def at(row: int) -> str:
+        return f"{where}:{row + 1 + header_lines}" if header_lines else f"{where}: row {row + 1}"
+
+    names = _find_columns(frame, columns or {}, where)
+    if len(frame) < 2:
+        raise UserError(f"{where}: had {len(frame)} row(s) of prices, must have at least 2")
+    stamp = read_stamps(frame[names["stamp"]], at=at, timezone=timezone)
+    check_order(stamp, name=names["stamp"], at=at)
+    check_gap(stamp, name=names["stamp"], at=at, maximum_gap_days=maximum_gap_days)
+    prices = tuple(_numbers(frame[names[word]], at, "price", above_zero=True) for word in PRICES)
+    _check_range(*prices, names=names, at=at)
+    factor = None
+    if price_adjustment == "auto" and "adj_close" in names:
+        factor = _adjustment(frame[names["adj_close"]], prices[3], at)
+    volume = _numbers(frame[names["volume"]], at, "volume") if "volume" in names else None
+    if factor is not None:
+        prices = tuple(price * factor for price in prices)
+    return make_bars(
+        instrument=instrument,
+        stamp=stamp + median_spacing(stamp) if bar_label == "left" else stamp,
+        prices=(prices[0], prices[1], prices[2], prices[3]),
+        volume=volume,
+        extras=_extras(frame, set(names.values())),
+        adjusted=factor is not None,
+    )
+
+
+def periods_per_year(stamp: NDArray[np.int64]) -> float:
+    """Derive the number of bars in a year from the stamps.
+
+    Bars of up to four days: (mean bars for each active UTC date) × (active dates a year),
+    where the latter is 252 if at most five days of the week are active (an exchange),
+    365.25 if all seven are, and 365.25 × 6 / 7 for six (currencies from Sunday evening). A
+    day of the week is active if it has at least a tenth of the dates of the busiest one.
+    So daily exchange bars give exactly 252, and one-minute bars of 390 a day 98 280.
+    Coarser bars: 365.25 days / median spacing.
+
+    Parameters
+    ----------
+    stamp : ndarray of int64, shape (T,), T >= 2
+        Nanoseconds since 1970 UTC.
+
+    Returns
+    -------
+    float
+        Bars in a year, > 0.
+    """
+    spacing = median_spacing(stamp)
+    if spacing > 4 * DAY_NS:
+        return YEAR_DAYS * DAY_NS / spacing
+    dates = np.unique(stamp // DAY_NS)
+    weekday = np.bincount(dates % 7, minlength=7)
+    active = int(np.sum(weekday >= max(1.0, weekday.max() / 10)))
+    dates_per_year = TRADING_DAYS if active <= 5 else YEAR_DAYS * active / 7
+    return float(len(stamp) / len(dates) * dates_per_year)
+
+
+def check_bars(bars: Bars) -> tuple[str, ...]:
+    """Return warnings about bars that meet the contract but deserve a second look.
+
+    Parameters
+    ----------
+    bars : Bars
+        Bars of one instrument.
+
+    Returns
+    -------
+    tuple of str
+        One sentence each: stale opens, bars without volume, prices without dividends,
+        jumps that look like a split. Empty when there is nothing to say.
+    """
+    warnings = []
+    if bars.stale_open_share > STALE_OPEN_LIMIT:
+        warnings.append(
+            f"{bars.instrument}: a share of {bars.stale_open_share:.3f} of the opens equals the "
+            f"close before (more than {STALE_OPEN_LIMIT}), so fill: next_open would trade at the "
+            "price just observed; use fill: next_close."
+        )
+    idle = np.flatnonzero(~bars.tradable)
+    if idle.size:
+        warnings.append(
+            f"{bars.instrument}: {idle.size} bar(s) have zero volume and cannot be traded, the "
+            f"first at {stamp_text(bars.stamp[idle[0]])}."
+        )
+    if bars.volume is not None and not bars.volume.any():
+        warnings.append(
+            f"{bars.instrument}: the volume column is all zero (an index?), so every bar counts "
+            "as tradable."
+        )
+    if not bars.adjusted:
+        warnings.append(
+            f"{bars.instrument}: prices are not adjusted (no Adj Close, or it equals Close): an "
+            "index or a share without dividends, so returns are price returns."
+        )
+    return (*warnings, *_jump_warning(bars))
+
+
+def _jump_warning(bars: Bars) -> tuple[str, ...]:
+    """Name price jumps of a size that an unadjusted split has."""
+    change = bars.close[1:] / bars.close[:-1] - 1
+    jumps = np.flatnonzero((change > LARGE_JUMP) | (change < LARGE_JUMP / (1 + LARGE_JUMP) - 1))
+    if jumps.size == 0:
+        return ()
+    first = int(jumps[0])
+    return (
+        f"{bars.instrument}: {jumps.size} price return(s) of one bar lie beyond {LARGE_JUMP:+} or "
+        f"{LARGE_JUMP / (1 + LARGE_JUMP) - 1:+.2f}, the first {change[first]:+.3f} at "
+        f"{stamp_text(bars.stamp[first + 1])}: check for splits that are not adjusted.",
+    )
+
+
+def _find_columns(frame: pd.DataFrame, mapping: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return word -> the file's column name; stamp and the four prices must be there."""
+    names: dict[str, str] = {}
+    for word in COLUMN_WORDS:
+        if word in mapping:
+            wanted, matches = mapping[word], [c for c in frame.columns if c == mapping[word]]
+        else:
+            aliases = _ALIASES.get(word, (word,))
+            wanted = aliases[0].title()
+            matches = [c for c in frame.columns if str(c).strip().lower() in aliases]
+        if len(matches) > 1:
+            raise UserError(
+                f"{where}: columns {', '.join(map(repr, matches))} all look like {word}, must be "
+                "one",
+                hint=f"Say which with columns: {{{word}: ...}} in the source.",
+            )
+        if matches:
+            names[word] = matches[0]
+        elif word in mapping or word in ("stamp", *PRICES):
+            found = ", ".join(map(repr, frame.columns)) or "none"
+            raise UserError(
+                f"{where}: column {wanted!r} was missing (found: {found}), must be there",
+                hint=f"Rename it, or map it with columns: {{{word}: ...}} in the source.",
+            )
+    return names
+
+
+def _numbers(column: pd.Series[Any], at: At, what: str, *, above_zero: bool = False) -> Floats:
+    """Return a column as finite float64, > 0 or >= 0; refuse the first that is not."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        good = np.isfinite(numbers) & ((numbers > 0) if above_zero else (numbers >= 0))
+    if not good.all():
+        row = int(np.argmin(good))
+        value = column.iloc[row]
+        was = "empty or NaN" if pd.isna(value) else repr(getattr(value, "item", lambda: value)())
+        bound = "> 0" if above_zero else ">= 0"
+        raise UserError(
+            f"{at(row)}: column {column.name!r} was {was}, must be a finite {what} {bound}"
+        )
+    return np.ascontiguousarray(numbers)
+
+
+def _check_range(
+    opened: Floats, high: Floats, low: Floats, close: Floats, *, names: dict[str, str], at: At
+) -> None:
+    """Refuse the first bar whose open or close lies outside low to high."""
+    top, bottom = np.maximum(opened, close), np.minimum(opened, close)
+    cases = (
+        (high < low, "high", high, "at least the low", low),
+        (high < top, "high", high, "at least open and close", top),
+        (low > bottom, "low", low, "at most open and close", bottom),
+    )
+    for wrong, word, values, must, bound in cases:
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise UserError(
+                f"{at(row)}: column {names[word]!r} was {values[row]}, must be {must} "
+                f"({bound[row]})"
+            )
+
+
+def _adjustment(column: pd.Series[Any], close: Floats, at: At) -> Floats | None:
+    """Return f_j / f_first with f = Adj Close / Close, or None where nothing is to adjust."""
+    adjusted = _numbers(column, at, "adjusted price", above_zero=True)
+    if np.array_equal(adjusted, close):
+        return None
+    factor = adjusted / close
+    return factor / factor[0]
+
+
+def _extras(frame: pd.DataFrame, used: set[str]) -> dict[str, Floats]:
+    """Return the further numeric columns as float64."""
+    numeric = frame.drop(columns=list(used)).select_dtypes("number")
+    return {str(c): numeric[c].to_numpy(np.float64, na_value=np.nan).copy() for c in numeric}
+
+
+def _digest(instrument: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return SHA-256 over the name and, in order of their names, all arrays."""
+    digest = hashlib.sha256(instrument.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"|{name}:{little.dtype.str}:{len(array)}|".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()

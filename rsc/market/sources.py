@@ -1,0 +1,299 @@
+"""Where prices come from: files, S3 objects, the shipped S&P 500, synthetic worlds.
+
+A URI becomes bytes, bytes become a table, ``bars_from_frame`` judges the table. What
+boto3 and pyarrow raise stops here: a user sees the URI and what was wrong with it, and
+a server that is away is a ``TemporaryError`` because the same command may work later.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rsc.errors import TemporaryError, UserError
+from rsc.market.bars import COLUMN_WORDS, BarLabel, Bars, PriceAdjustment, bars_from_frame
+from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+
+_BUILTIN = {"sp500": "sp500_daily.csv"}
+# A pod that cannot reach its object store should say so within a minute.
+_S3_CONNECT_SECONDS = 10
+_S3_READ_SECONDS = 60
+_S3_ATTEMPTS = 3
+
+
+class SourceConfig(BaseModel):
+    """One instrument and the file of its prices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instrument: str = Field(
+        min_length=1, max_length=64, description="Name of the instrument in records and tables."
+    )
+    uri: str = Field(
+        min_length=1,
+        description="Path, file:// or s3:// URI of a CSV or Parquet file, or builtin:sp500.",
+    )
+    bar_label: BarLabel = Field(
+        default="right",
+        description="Whether stamps are the close of a bar (right) or its open (left).",
+    )
+    price_adjustment: PriceAdjustment = Field(
+        default="auto",
+        description="auto: adjust prices by Adj Close / Close, rebased to the first bar; none.",
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description=f"The file's names for any of {', '.join(COLUMN_WORDS)}.",
+    )
+    timezone: str | None = Field(
+        default=None, description="IANA zone of times without an offset; null means UTC."
+    )
+    maximum_gap_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="Longest hole between two bars, days; null: 14 or five usual spacings.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_words(cls, columns: dict[str, str]) -> dict[str, str]:
+        """Refuse a word that has no meaning here."""
+        for word in columns:
+            if word not in COLUMN_WORDS:
+                raise ValueError(f"{word!r} is no column, must be one of {', '.join(COLUMN_WORDS)}")
+        return columns
+
+
+class DataConfig(BaseModel):
+    """The market data of a run: files, or one synthetic world."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[SourceConfig, ...] = Field(
+        default=(), description="One file for each instrument."
+    )
+    synthetic: SyntheticConfig | None = Field(
+        default=None, description="A synthetic world instead of files."
+    )
+    periods_per_year: float | None = Field(
+        default=None,
+        gt=0,
+        le=40_000_000,
+        description="Bars in a year for annualised figures; null: derived from the stamps.",
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataConfig:
+        """Require files or a world, and names that differ."""
+        if bool(self.sources) == (self.synthetic is not None):
+            raise ValueError("must have either sources (files) or synthetic (a world), exactly one")
+        names = [source.instrument for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"instrument {name!r} appeared twice in sources, must be unique")
+        return self
+
+
+def load_bars(config: DataConfig) -> tuple[Bars, ...]:
+    """Load the bars of every instrument.
+
+    Parameters
+    ----------
+    config : DataConfig
+        Files or a synthetic world.
+
+    Returns
+    -------
+    tuple of Bars
+        In the order of the configuration.
+
+    Raises
+    ------
+    UserError
+        A file is missing, unreadable or breaks the contract of ``bars``.
+    TemporaryError
+        An object store could not be reached.
+    """
+    if config.synthetic is not None:
+        return synthetic_bars(config.synthetic)
+    return tuple(load_source(source) for source in config.sources)
+
+
+def load_source(source: SourceConfig) -> Bars:
+    """Load the bars of one file; see `load_bars`."""
+    data = read_bytes(source.uri)
+    if not data:
+        raise UserError(f"{source.uri}: was an empty file, must be CSV or Parquet with prices")
+    parquet = data[:4] == b"PAR1"
+    frame = _parquet_frame(data, source.uri) if parquet else _csv_frame(data, source.uri)
+    return bars_from_frame(
+        frame,
+        instrument=source.instrument,
+        where=source.uri,
+        bar_label=source.bar_label,
+        price_adjustment=source.price_adjustment,
+        columns=source.columns,
+        timezone=source.timezone,
+        maximum_gap_days=source.maximum_gap_days,
+        header_lines=0 if parquet else 1,
+    )
+
+
+def read_bytes(uri: str) -> bytes:
+    """Return the content of a path, a ``file://`` or ``s3://`` URI or ``builtin:`` data.
+
+    Raises
+    ------
+    UserError
+        There is no such thing, or it may not be read.
+    TemporaryError
+        The object store is away.
+    """
+    scheme = urlparse(uri).scheme
+    if scheme == "builtin":
+        return _builtin_bytes(uri)
+    if scheme == "s3":
+        return _s3_bytes(uri)
+    if scheme == "file":
+        return _file_bytes(Path(unquote(urlparse(uri).path)), uri)
+    if "://" in uri:
+        raise UserError(
+            f"{uri}: had the scheme {scheme!r}, must be a path, file://, s3:// or builtin:"
+        )
+    return _file_bytes(Path(uri).expanduser(), uri)
+
+
+def _builtin_bytes(uri: str) -> bytes:
+    """Read data that ships with the package."""
+    name = uri.partition(":")[2]
+    if name not in _BUILTIN:
+        raise UserError(f"{uri}: no such built-in data, must be builtin:{' or '.join(_BUILTIN)}")
+    return resources.files("rsc.market").joinpath("data", _BUILTIN[name]).read_bytes()
+
+
+def _file_bytes(path: Path, uri: str) -> bytes:
+    """Read a local file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{uri}: there was no such file, must be CSV or Parquet with prices",
+            hint="A relative path starts at the working folder.",
+        ) from error
+    except IsADirectoryError as error:
+        raise UserError(f"{uri}: was a directory, must be one CSV or Parquet file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{uri}: could not be read ({reason}), must be a readable file") from error
+
+
+def _csv_frame(data: bytes, uri: str) -> pd.DataFrame:
+    """Parse CSV text; rows keep their line numbers because blank lines are kept."""
+    binary = UserError(f"{uri}: was a binary file, must be CSV text (UTF-8) or Parquet")
+    if b"\0" in data:
+        raise binary
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                io.BytesIO(data),
+                encoding="utf-8-sig",
+                index_col=False,
+                skip_blank_lines=False,
+                low_memory=False,
+                # Decimals must mean the same float64 everywhere: the digest depends on it.
+                float_precision="round_trip",
+            )
+    except UnicodeDecodeError as error:
+        raise binary from error
+    except pd.errors.EmptyDataError as error:
+        raise UserError(f"{uri}: held no columns, must be CSV with a header line") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).replace("Error tokenizing data. C error: ", "").split())
+        raise UserError(f"{uri}: was no well-formed CSV ({reason}), must be") from error
+    return _without_blank_end(frame)
+
+
+def _without_blank_end(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cut blank lines at the end of the file; blank lines elsewhere stay and are refused."""
+    filled = frame.notna().any(axis=1).to_numpy().nonzero()[0]
+    return frame.iloc[: int(filled[-1]) + 1 if filled.size else 0]
+
+
+def _parquet_frame(data: bytes, uri: str) -> pd.DataFrame:
+    """Parse Parquet; a stored index becomes a column again."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{uri}: was no readable Parquet file ({_first_line(error)})") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index(names=frame.index.name or "stamp")
+    return frame
+
+
+def _s3_bytes(uri: str) -> bytes:
+    """Read an object; the endpoint may be set by AWS_ENDPOINT_URL (boto3 reads it)."""
+    import boto3
+    from botocore import exceptions
+    from botocore.config import Config
+
+    parsed = urlparse(uri)
+    bucket, key = parsed.netloc, parsed.path.lstrip("/")
+    if not bucket or not key:
+        raise UserError(f"{uri}: named no object, must be s3://bucket/key")
+    settings = Config(
+        connect_timeout=_S3_CONNECT_SECONDS,
+        read_timeout=_S3_READ_SECONDS,
+        retries={"max_attempts": _S3_ATTEMPTS, "mode": "standard"},
+    )
+    try:
+        client = boto3.client("s3", config=settings)
+        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except exceptions.ClientError as error:
+        raise _s3_refusal(uri, bucket, error.response) from error
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
+        raise UserError(f"{uri}: there were no S3 credentials", hint=_CREDENTIALS_HINT) from error
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        raise TemporaryError(
+            f"{uri}: the object store could not be reached ({_first_line(error)})",
+            hint="Check the network and AWS_ENDPOINT_URL, then try again.",
+        ) from error
+    except (exceptions.BotoCoreError, ValueError) as error:
+        raise UserError(f"{uri}: could not be read from S3 ({_first_line(error)})") from error
+    return content
+
+
+_CREDENTIALS_HINT = (
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a service account with a role."
+)
+
+
+def _s3_refusal(uri: str, bucket: str, response: Any) -> UserError | TemporaryError:
+    """Turn an answer of the server into words."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "NoSuchBucket":
+        return UserError(f"{uri}: there was no bucket {bucket!r}, must be an existing bucket")
+    if code in ("NoSuchKey", "404"):
+        return UserError(f"{uri}: there was no such object in bucket {bucket!r}")
+    if status in (401, 403):
+        return UserError(f"{uri}: the object store refused access ({code})", hint=_CREDENTIALS_HINT)
+    if status >= 500 or code in ("SlowDown", "RequestTimeout"):
+        return TemporaryError(f"{uri}: the object store failed ({status} {code}); try again later")
+    return UserError(f"{uri}: the object store answered {status} {code}")
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of a library's message."""
+    return str(error).strip().partition("\n")[0]

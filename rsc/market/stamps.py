@@ -1,0 +1,217 @@
+"""The stamp column of a price file: text or datetimes in, UTC nanoseconds out.
+
+A bar's stamp is the instant of its close. A date without a time is a *label of the
+trading day*, kept as that date at 00:00 UTC and never shifted by a time zone. What
+cannot be read without guessing (mixed time zones, local times that a clock change
+made ambiguous, plain numbers) is refused by row, because a stamp that is off by hours
+moves bars between training and test without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rsc.errors import UserError
+
+DAY_NS = 86_400_000_000_000
+SECOND_NS = 1_000_000_000
+# Fourteen days admit every closure of a large exchange since 1945 (seven days in September
+# 2001) and most new-year holidays in Asia; coarser bars may skip a few of their own length.
+MAXIMUM_GAP_DAYS = 14.0
+MAXIMUM_GAP_SPACINGS = 5.0
+
+At = Callable[[int], str]
+"""Names a row of a file, as ``prices.csv:17``."""
+
+
+def stamp_text(stamp: int) -> str:
+    """Return a stamp as ISO text, without the time when it is midnight.
+
+    Parameters
+    ----------
+    stamp : int
+        Nanoseconds since 1970 UTC.
+    """
+    moment = datetime.fromtimestamp(int(stamp) // SECOND_NS, tz=UTC)
+    return moment.strftime("%Y-%m-%d" if stamp % DAY_NS == 0 else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_stamp(day: date) -> int:
+    """Return 00:00 UTC of a date in nanoseconds since 1970."""
+    return (day - date(1970, 1, 1)).days * DAY_NS
+
+
+def median_spacing(stamp: NDArray[np.int64]) -> int:
+    """Return the median distance of consecutive stamps in nanoseconds; at least two stamps."""
+    return int(np.median(np.diff(stamp)))
+
+
+def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDArray[np.int64]:
+    """Return a column of dates or times as nanoseconds since 1970 UTC.
+
+    Parameters
+    ----------
+    column : Series
+        ISO 8601 text or datetimes, with or without an offset.
+    at : callable
+        Names a row for a message.
+    timezone : str or None
+        Zone of times that carry no offset; None means UTC. Dates without a time are labels
+        and stay at 00:00 UTC.
+
+    Raises
+    ------
+    UserError
+        A stamp is missing, unreadable, of another time zone than the first, or a local
+        time that does not exist or exists twice.
+    """
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        column = _parse(column, at=at, timezone=timezone)
+    _refuse(column.isna().to_numpy(), column, at, "was empty", "must be a date or a time")
+    if column.dt.tz is None and timezone is not None and not _all_midnight(column):
+        column = _localise(column, at=at, timezone=timezone)
+    if column.dt.tz is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return _nanoseconds(column, at)
+
+
+def check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
+    """Refuse stamps that repeat or go back, by the first such row.
+
+    Raises
+    ------
+    UserError
+        The stamps do not strictly increase.
+    """
+    wrong = np.flatnonzero(np.diff(stamp) <= 0)
+    if wrong.size == 0:
+        return
+    row = int(wrong[0]) + 1
+    before, here = stamp_text(stamp[row - 1]), stamp_text(stamp[row])
+    if stamp[row] == stamp[row - 1]:
+        what = f"was {here}, a duplicate of the row before"
+    else:
+        what = f"was {here} after {before} (unsorted)"
+    raise UserError(
+        f"{at(row)}: column {name!r} {what}, must be later than the row before",
+        hint="Sort the file by time and keep one row for each bar.",
+    )
+
+
+def check_gap(
+    stamp: NDArray[np.int64], *, name: str, at: At, maximum_gap_days: float | None
+) -> None:
+    """Refuse a hole that is far beyond the usual spacing of the bars.
+
+    The default admits 14 days, or five times the median spacing where that is more:
+    nights, weekends, holidays and the week after 2001-09-11.
+
+    Raises
+    ------
+    UserError
+        Two consecutive bars are further apart than allowed.
+    """
+    gaps = np.diff(stamp)
+    usual = int(np.median(gaps)) / DAY_NS
+    allowed = maximum_gap_days or max(MAXIMUM_GAP_DAYS, MAXIMUM_GAP_SPACINGS * usual)
+    row = int(np.argmax(gaps)) + 1
+    found = gaps[row - 1] / DAY_NS
+    if found > allowed:
+        raise UserError(
+            f"{at(row)}: column {name!r} was {stamp_text(stamp[row])}, {found:.4g} days after the "
+            f"row before ({stamp_text(stamp[row - 1])}), must be within {allowed:.4g} days (a hole "
+            "this long is usually missing data)",
+            hint="Add the missing bars, or allow the gap with maximum_gap_days in the source.",
+        )
+
+
+def _parse(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series[Any]:
+    """Read ISO text; on failure look for the row that is to blame."""
+    must = "must be an ISO 8601 date such as 2024-01-31 or time such as 2024-01-31T15:30:00Z"
+    if pd.api.types.is_numeric_dtype(column):
+        missing = column.isna().to_numpy()
+        _refuse(missing, column, at, "was empty", must)
+        raise UserError(f"{at(0)}: column {column.name!r} was the number {column.iloc[0]}, {must}")
+    try:
+        return pd.to_datetime(column, format="ISO8601")
+    except (ValueError, TypeError):
+        pass
+    text = column.astype("str").str.strip()
+    parsed = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    _refuse(column.isna().to_numpy(), column, at, "was empty", must)
+    _refuse(parsed.isna().to_numpy(), column, at, "was {value!r}", must)
+    _check_offsets(text, parsed, column, at=at, timezone=timezone)
+    return parsed
+
+
+def _check_offsets(
+    text: pd.Series[Any],
+    parsed: pd.Series[Any],
+    column: pd.Series[Any],
+    *,
+    at: At,
+    timezone: str | None,
+) -> None:
+    """Refuse mixed offsets unless they are the clock changes of the named zone."""
+    offset = text.str.extract(r":\d{2}(?:\.\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", expand=False)
+    offset = offset.fillna("none").replace("Z", "+00:00")
+    if timezone is not None and not (offset == "none").any():
+        local = parsed.dt.tz_convert(_zone(timezone))
+        expected = local.dt.strftime("%z")
+        wrong = (expected != offset.str.replace(":", "")).to_numpy()
+        must = f"must be local time of the configured timezone {timezone}"
+        _refuse(wrong, column, at, "was {value!r}", must)
+        return
+    wrong = (offset != offset.iloc[0]).to_numpy()
+    first = offset.iloc[0]
+    must = f"must have the offset of the first row ({first}): a file of one time zone"
+    _refuse(wrong, column, at, "was {value!r}", must)
+
+
+def _localise(column: pd.Series[Any], *, at: At, timezone: str) -> pd.Series[Any]:
+    """Give naive local times their zone; refuse those that a clock change made unclear."""
+    zone = _zone(timezone)
+    local = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    must = f"must be a time that exists once in {timezone} (the clock changed that night: use UTC)"
+    _refuse(local.isna().to_numpy(), column, at, "was {value}", must)
+    return local
+
+
+def _zone(timezone: str) -> ZoneInfo:
+    """Return a zone by its IANA name."""
+    try:
+        return ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"timezone was {timezone!r}, must be an IANA name such as America/New_York"
+        ) from error
+
+
+def _all_midnight(column: pd.Series[Any]) -> bool:
+    """Tell whether every value is a date without a time."""
+    return bool((column == column.dt.normalize()).all())
+
+
+def _nanoseconds(column: pd.Series[Any], at: At) -> NDArray[np.int64]:
+    """Return naive datetimes as int64 nanoseconds."""
+    limits = pd.Timestamp.min.year, pd.Timestamp.max.year
+    year = column.dt.year
+    wrong = ((year <= limits[0]) | (year >= limits[1])).to_numpy()
+    _refuse(wrong, column, at, "was {value}", f"must lie between {limits[0]} and {limits[1]}")
+    nanoseconds: NDArray[np.int64] = column.to_numpy().astype("datetime64[ns]").astype(np.int64)
+    return nanoseconds
+
+
+def _refuse(wrong: NDArray[np.bool_], column: pd.Series[Any], at: At, was: str, must: str) -> None:
+    """Raise for the first wrong row, if there is one."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        said = was.format(value=column.iloc[row])
+        raise UserError(f"{at(row)}: column {column.name!r} {said}, {must}")

@@ -1,0 +1,95 @@
+"""Writing many records in one go: executemany on SQLite, COPY on Postgres.
+
+Both are idempotent: an episode replaces its running row and never a final one, and of
+everything else the first row stays. Postgres copies straight into the table, which is
+fastest; only when a key is there already (a resumed run sends rows again) does the
+batch go through a temporary table.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import psycopg2
+from sqlalchemy.engine import Connection
+
+from rsc.store.columns import EPISODES, RecordTable
+from rsc.store.encoding import Prepared, copy_binary, sqlite_rows
+
+
+def write(connection: Connection, prepared: Prepared) -> None:
+    """Write rows of one table inside the transaction of `connection`."""
+    if not len(prepared):
+        return
+    if connection.dialect.name == "sqlite":
+        cursor = connection.connection.cursor()
+        cursor.executemany(_sqlite_statement(prepared.table), sqlite_rows(prepared))
+        cursor.close()
+    elif prepared.table is EPISODES:
+        _copy_through_staging(connection, prepared)
+    else:
+        _copy(connection, prepared)
+
+
+def _names(table: RecordTable) -> list[str]:
+    return [*(column.name for column in table.columns), "checksum"]
+
+
+def _on_conflict(table: RecordTable) -> str:
+    key = ", ".join(table.key)
+    if table is not EPISODES:
+        return f"ON CONFLICT ({key}) DO NOTHING"
+    changes = ", ".join(f"{n} = excluded.{n}" for n in _names(table) if n not in table.key)
+    return f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE episodes.state = 'running'"
+
+
+def _sqlite_statement(table: RecordTable) -> str:
+    names = _names(table)
+    places = ", ".join(f"?{i + 1}" for i in range(len(names)))
+    if table is EPISODES:
+        names, places = ["trial_id", *names], f"?1 >> 40, {places}"
+    return (
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) "  # noqa: S608
+        + _on_conflict(table)
+    )
+
+
+def _copy(connection: Connection, prepared: Prepared) -> None:
+    data = copy_binary(prepared)
+    table, names = prepared.table.name, ", ".join(_names(prepared.table))
+    cursor = connection.connection.cursor()
+    cursor.execute("SAVEPOINT straight")
+    try:
+        cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", BytesIO(data))
+    except psycopg2.errors.UniqueViolation:
+        cursor.execute("ROLLBACK TO SAVEPOINT straight")
+        _stage(connection, prepared.table, data)
+    cursor.execute("RELEASE SAVEPOINT straight")
+    cursor.close()
+
+
+def _copy_through_staging(connection: Connection, prepared: Prepared) -> None:
+    _stage(connection, prepared.table, copy_binary(prepared))
+
+
+def _stage(connection: Connection, table: RecordTable, data: bytes) -> None:
+    names = ", ".join(_names(table))
+    cursor = connection.connection.cursor()
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ON COMMIT DELETE ROWS AS "
+        f"SELECT {names} FROM {table.name} LIMIT 0"
+    )
+    cursor.execute(f"TRUNCATE staged_{table.name}")
+    cursor.copy_expert(
+        f"COPY staged_{table.name} ({names}) FROM STDIN (FORMAT binary)", BytesIO(data)
+    )
+    into, source = (
+        (f"trial_id, {names}", f"episode_id >> 40, {names}")
+        if table is EPISODES
+        else (names, names)
+    )
+    cursor.execute(
+        f"INSERT INTO {table.name} ({into}) SELECT {source} FROM staged_{table.name} "  # noqa: S608
+        + _on_conflict(table)
+    )
+    cursor.close()

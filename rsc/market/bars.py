@@ -20,26 +20,18 @@ from numpy.typing import NDArray
 
 from rsc.errors import UserError
 from rsc.market.stamps import (
-    DAY_NS,
     SECOND_NS,
     At,
     check_gap,
     check_order,
     median_spacing,
+    periods_per_year,
     read_stamps,
-    stamp_text,
 )
 
 Floats = NDArray[np.float64]
 BarLabel = Literal["right", "left"]
 PriceAdjustment = Literal["auto", "none"]
-
-STALE_OPEN_LIMIT = 0.2
-"""Share of stale opens above which a fill at the next open is not to be trusted."""
-LARGE_JUMP = 0.5
-"""Price return of one bar, as a fraction, beyond which an unadjusted split is likely."""
-TRADING_DAYS = 252.0
-YEAR_DAYS = 365.25
 
 PRICES = ("open", "high", "low", "close")
 _ALIASES = {
@@ -114,7 +106,7 @@ class Bars:
 
     @property
     def periods_per_year(self) -> float:
-        """Bars in a year, derived from the stamps; see `periods_per_year`."""
+        """Bars in a year, derived from the stamps; see ``stamps.periods_per_year``."""
         return periods_per_year(self.stamp)
 
 
@@ -239,90 +231,6 @@ def bars_from_frame(
     )
 
 
-def periods_per_year(stamp: NDArray[np.int64]) -> float:
-    """Derive the number of bars in a year from the stamps.
-
-    Bars of up to four days: (mean bars for each active UTC date) × (active dates a year),
-    where the latter is 252 if at most five days of the week are active (an exchange),
-    365.25 if all seven are, and 365.25 × 6 / 7 for six (currencies from Sunday evening). A
-    day of the week is active if it has at least a tenth of the dates of the busiest one.
-    So daily exchange bars give exactly 252, and one-minute bars of 390 a day 98 280.
-    Coarser bars: 365.25 days / median spacing.
-
-    Parameters
-    ----------
-    stamp : ndarray of int64, shape (T,), T >= 2
-        Nanoseconds since 1970 UTC.
-
-    Returns
-    -------
-    float
-        Bars in a year, > 0.
-    """
-    spacing = median_spacing(stamp)
-    if spacing > 4 * DAY_NS:
-        return YEAR_DAYS * DAY_NS / spacing
-    dates = np.unique(stamp // DAY_NS)
-    weekday = np.bincount(dates % 7, minlength=7)
-    active = int(np.sum(weekday >= max(1.0, weekday.max() / 10)))
-    dates_per_year = TRADING_DAYS if active <= 5 else YEAR_DAYS * active / 7
-    return float(len(stamp) / len(dates) * dates_per_year)
-
-
-def check_bars(bars: Bars) -> tuple[str, ...]:
-    """Return warnings about bars that meet the contract but deserve a second look.
-
-    Parameters
-    ----------
-    bars : Bars
-        Bars of one instrument.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each: stale opens, bars without volume, prices without dividends,
-        jumps that look like a split. Empty when there is nothing to say.
-    """
-    warnings = []
-    if bars.stale_open_share > STALE_OPEN_LIMIT:
-        warnings.append(
-            f"{bars.instrument}: a share of {bars.stale_open_share:.3f} of the opens equals the "
-            f"close before (more than {STALE_OPEN_LIMIT}), so fill: next_open would trade at the "
-            "price just observed; use fill: next_close."
-        )
-    idle = np.flatnonzero(~bars.tradable)
-    if idle.size:
-        warnings.append(
-            f"{bars.instrument}: {idle.size} bar(s) have zero volume and cannot be traded, the "
-            f"first at {stamp_text(bars.stamp[idle[0]])}."
-        )
-    if bars.volume is not None and not bars.volume.any():
-        warnings.append(
-            f"{bars.instrument}: the volume column is all zero (an index?), so every bar counts "
-            "as tradable."
-        )
-    if not bars.adjusted:
-        warnings.append(
-            f"{bars.instrument}: prices are not adjusted (no Adj Close, or it equals Close): an "
-            "index or a share without dividends, so returns are price returns."
-        )
-    return (*warnings, *_jump_warning(bars))
-
-
-def _jump_warning(bars: Bars) -> tuple[str, ...]:
-    """Name price jumps of a size that an unadjusted split has."""
-    change = bars.close[1:] / bars.close[:-1] - 1
-    jumps = np.flatnonzero((change > LARGE_JUMP) | (change < LARGE_JUMP / (1 + LARGE_JUMP) - 1))
-    if jumps.size == 0:
-        return ()
-    first = int(jumps[0])
-    return (
-        f"{bars.instrument}: {jumps.size} price return(s) of one bar lie beyond {LARGE_JUMP:+} or "
-        f"{LARGE_JUMP / (1 + LARGE_JUMP) - 1:+.2f}, the first {change[first]:+.3f} at "
-        f"{stamp_text(bars.stamp[first + 1])}: check for splits that are not adjusted.",
-    )
-
-
 def _find_columns(frame: pd.DataFrame, mapping: Mapping[str, str], where: str) -> dict[str, str]:
     """Return word -> the file's column name; stamp and the four prices must be there."""
     names: dict[str, str] = {}
@@ -390,8 +298,8 @@ def _adjustment(column: pd.Series[Any], close: Floats, at: At) -> Floats | None:
     adjusted = _numbers(column, at, "adjusted price", above_zero=True)
     if np.array_equal(adjusted, close):
         return None
-    factor = adjusted / close
-    return factor / factor[0]
+    factor: Floats = np.divide(adjusted, close)
+    return np.divide(factor, factor[0])
 
 
 def _extras(frame: pd.DataFrame, used: set[str]) -> dict[str, Floats]:

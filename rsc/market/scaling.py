@@ -36,7 +36,7 @@ class ScalingConfig(BaseModel):
         default=252, ge=2, le=1_000_000, description="rolling: bars of the z-score, this included."
     )
     clip: float | None = Field(
-        default=5.0, gt=0, description="Scaled values are cut at plus and minus this; null: not."
+        default=5.0, gt=0, description="z-scores are cut at plus and minus this; null: not."
     )
 
 
@@ -103,6 +103,8 @@ def scale(
     """
     scaled = np.zeros(values.shape, np.float32)
     defined = values[warm_up:]
+    mean: Floats
+    deviation: Floats
     if config.kind == "rolling":
         rolling = pd.DataFrame(defined).rolling(config.window)
         mean, deviation = rolling.mean().to_numpy(), rolling.std(ddof=0).to_numpy()

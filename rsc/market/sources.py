@@ -26,6 +26,7 @@ _BUILTIN = {"sp500": "sp500_daily.csv"}
 _S3_CONNECT_SECONDS = 10
 _S3_READ_SECONDS = 60
 _S3_ATTEMPTS = 3
+_CREDENTIALS_HINT = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role for the pod."
 
 
 class SourceConfig(BaseModel):
@@ -272,11 +273,6 @@ def _s3_bytes(uri: str) -> bytes:
     except (exceptions.BotoCoreError, ValueError) as error:
         raise UserError(f"{uri}: could not be read from S3 ({_first_line(error)})") from error
     return content
-
-
-_CREDENTIALS_HINT = (
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a service account with a role."
-)
 
 
 def _s3_refusal(uri: str, bucket: str, response: Any) -> UserError | TemporaryError:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -123,7 +124,7 @@ class SplitConfig(BaseModel):
             )
         days = [self.train_start, self.validation_start, self.test_start, self.test_end]
         given = [day for day in days if day is not None]
-        for earlier, later in zip(given[:-1], given[1:], strict=True):
+        for earlier, later in pairwise(given):
             # The first day of test may be its last: test_end is included.
             if earlier > later or (earlier == later and later is not self.test_end):
                 raise ValueError(f"splits overlap: {later} was not after {earlier}, must be")

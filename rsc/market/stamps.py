@@ -27,6 +27,9 @@ SECOND_NS = 1_000_000_000
 MAXIMUM_GAP_DAYS = 14.0
 MAXIMUM_GAP_SPACINGS = 5.0
 
+TRADING_DAYS = 252.0
+YEAR_DAYS = 365.25
+
 At = Callable[[int], str]
 """Names a row of a file, as ``prices.csv:17``."""
 
@@ -51,6 +54,36 @@ def day_stamp(day: date) -> int:
 def median_spacing(stamp: NDArray[np.int64]) -> int:
     """Return the median distance of consecutive stamps in nanoseconds; at least two stamps."""
     return int(np.median(np.diff(stamp)))
+
+
+def periods_per_year(stamp: NDArray[np.int64]) -> float:
+    """Derive the number of bars in a year from the stamps.
+
+    Bars of up to four days: (mean bars for each active UTC date) × (active dates a year),
+    where the latter is 252 if at most five days of the week are active (an exchange),
+    365.25 if all seven are, and 365.25 × 6 / 7 for six (currencies from Sunday evening). A
+    day of the week is active if it has at least a tenth of the dates of the busiest one.
+    So daily exchange bars give exactly 252, and one-minute bars of 390 a day 98 280.
+    Coarser bars: 365.25 days / median spacing.
+
+    Parameters
+    ----------
+    stamp : ndarray of int64, shape (T,), T >= 2
+        Nanoseconds since 1970 UTC.
+
+    Returns
+    -------
+    float
+        Bars in a year, > 0.
+    """
+    spacing = median_spacing(stamp)
+    if spacing > 4 * DAY_NS:
+        return YEAR_DAYS * DAY_NS / spacing
+    dates = np.unique(stamp // DAY_NS)
+    weekday = np.bincount(dates % 7, minlength=7)
+    active = int(np.sum(weekday >= max(1.0, weekday.max() / 10)))
+    dates_per_year = TRADING_DAYS if active <= 5 else YEAR_DAYS * active / 7
+    return float(len(stamp) / len(dates) * dates_per_year)
 
 
 def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDArray[np.int64]:
@@ -140,11 +173,17 @@ def _parse(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series
         _refuse(missing, column, at, "was empty", must)
         raise UserError(f"{at(0)}: column {column.name!r} was the number {column.iloc[0]}, {must}")
     try:
-        return pd.to_datetime(column, format="ISO8601")
+        return pd.Series(pd.to_datetime(column, format="ISO8601"))
     except (ValueError, TypeError):
-        pass
+        return _parse_slowly(column, at=at, timezone=timezone, must=must)
+
+
+def _parse_slowly(
+    column: pd.Series[Any], *, at: At, timezone: str | None, must: str
+) -> pd.Series[Any]:
+    """Find the row that cannot be read, or accept the clock changes of a named zone."""
     text = column.astype("str").str.strip()
-    parsed = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    parsed: pd.Series[Any] = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     _refuse(column.isna().to_numpy(), column, at, "was empty", must)
     _refuse(parsed.isna().to_numpy(), column, at, "was {value!r}", must)
     _check_offsets(text, parsed, column, at=at, timezone=timezone)

@@ -45,9 +45,7 @@ class SyntheticConfig(BaseModel):
     drift: float = Field(
         default=0.002, ge=0, le=0.1, description="trend: absolute drift of a regime, log per bar."
     )
-    regime_bars: int = Field(
-        default=60, ge=1, description="trend: mean length of a regime, bars."
-    )
+    regime_bars: int = Field(default=60, ge=1, description="trend: mean length of a regime, bars.")
     reversion: float = Field(
         default=0.1, gt=0, le=1, description="mean_reversion: share of the distance pulled a bar."
     )

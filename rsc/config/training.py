@@ -33,7 +33,9 @@ class _AlgorithmConfig(_Settings):
     )
     grad_clip: float = Field(10.0, gt=0, description="largest global norm of the gradient")
     reward_scale: float = Field(
-        100.0, gt=0, description="factor on rewards inside the learner only; records keep the reward"
+        100.0,
+        gt=0,
+        description="factor on rewards inside the learner only; records keep the reward",
     )
     rollout_fragment_length: int = Field(
         8, ge=1, le=65_536, description="steps of each account in one sampling round"

@@ -1,0 +1,211 @@
+"""From a YAML file and ``--set`` to one validated `RunConfig`, and back.
+
+The file is read as plain values, overrides are applied, and the models validate the
+result strictly (text is no number, true is no 1). Everything that is wrong is reported
+at once, one sentence each. The effective configuration, with every default written out,
+is what `dump_yaml` shows, `config_digest` names and the database keeps; comments and the
+order of keys do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rsc.config.documents import describe, line_of, read_document, write_document
+from rsc.config.overrides import Override, apply_overrides, parse_override
+from rsc.config.run import RESULT_FREE, RunConfig
+from rsc.config.sentences import Complaint, complaints, place_of
+from rsc.errors import UserError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_MORE_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigDifference:
+    """One key in which two configurations differ.
+
+    Attributes
+    ----------
+    key : str
+        Path with dots.
+    left, right : object
+        Plain values; None also where one side has no such key.
+    """
+
+    key: str
+    left: Any
+    right: Any
+
+
+def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read, override and validate one run.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file.
+    overrides : sequence of str
+        ``path=value`` each, applied in order; the value is YAML.
+
+    Raises
+    ------
+    UserError
+        Anything is wrong with file, overrides or values. The message is the first
+        complaint, the hint says what to do and lists the others.
+    """
+    return load_config(RunConfig, Path(path), overrides)
+
+
+def load_config(model: type[_Model], path: Path, overrides: Sequence[str] = ()) -> _Model:
+    """Do what `load_run_config` does, for any pydantic model."""
+    parsed = [parse_override(text) for text in overrides]
+    tree, node = read_document(path)
+    changed = apply_overrides(tree, parsed, model)
+    return _validate(model, changed, _Origin(path=str(path), node=node, overrides=tuple(parsed)))
+
+
+def config_from_mapping(
+    model: type[_Model], tree: Mapping[str, Any], where: str, overrides: Sequence[str] = ()
+) -> _Model:
+    """Validate a configuration that is already plain values, e.g. the one of a stored run.
+
+    Parameters
+    ----------
+    model : type
+        `RunConfig`, or another pydantic model.
+    tree : mapping
+        What `config_mapping` returned.
+    where : str
+        How errors name its place.
+    overrides : sequence of str
+        As in `load_run_config`.
+    """
+    parsed = tuple(parse_override(text) for text in overrides)
+    changed = apply_overrides(dict(tree), parsed, model)
+    return _validate(model, changed, _Origin(path=where, node=None, overrides=parsed))
+
+
+def config_mapping(config: BaseModel) -> dict[str, Any]:
+    """Return the effective configuration as plain JSON values, every default included."""
+    return config.model_dump(mode="json")
+
+
+def dump_yaml(config: BaseModel) -> str:
+    """Return the effective configuration as YAML that loads back to an equal one."""
+    return write_document(config_mapping(config))
+
+
+def config_digest(config: RunConfig) -> str:
+    """Return the SHA-256 (64 hexadecimal digits) of what can change the results.
+
+    Left out are the fields of `rsc.config.run.RESULT_FREE`: two runs whose digests are
+    equal compute the same, whatever they are called and however much they record.
+    """
+    tree = config_mapping(config)
+    for key in RESULT_FREE:
+        tree.pop(key, None)
+    canonical = json.dumps(
+        tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def diff_configs(left: BaseModel, right: BaseModel) -> tuple[ConfigDifference, ...]:
+    """Return the keys in which two configurations differ, in the order of the fields."""
+    ours, theirs = _flat(config_mapping(left)), _flat(config_mapping(right))
+    return tuple(
+        ConfigDifference(key=key, left=ours.get(key), right=theirs.get(key))
+        for key in dict.fromkeys([*ours, *theirs])
+        if (key in ours, ours.get(key)) != (key in theirs, theirs.get(key))
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a run's YAML, for editors and checks."""
+    schema = RunConfig.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """Where values came from, so that an error can name file, line or override."""
+
+    path: str
+    node: yaml.Node | None
+    overrides: tuple[Override, ...]
+
+    def override_of(self, path: tuple[str | int, ...]) -> Override | None:
+        return next((o for o in reversed(self.overrides) if path[: len(o.path)] == o.path), None)
+
+    def sentence(self, complaint: Complaint) -> str:
+        override = self.override_of(complaint.place.path)
+        return f"{override.where if override else self.path}: {complaint.text}"
+
+    def line(self, complaint: Complaint) -> str:
+        if self.node is None or self.override_of(complaint.place.path):
+            return ""
+        line = line_of(self.node, complaint.place.path)
+        return f"See line {line}." if line else ""
+
+
+def _validate(model: type[_Model], tree: dict[str, Any], origin: _Origin) -> _Model:
+    _check_plain(tree, (), model, origin)
+    try:
+        # JSON mode is strict about kinds, but lists may become tuples and text dates.
+        return model.model_validate_json(json.dumps(tree, allow_nan=False), strict=True)
+    except ValidationError as error:
+        found = complaints(model, error.errors(include_url=False))
+        raise _user_error(found, origin) from error
+
+
+def _user_error(found: Sequence[Complaint], origin: _Origin) -> UserError:
+    first, *others = found
+    hint = " ".join(part for part in (first.hint, origin.line(first)) if part)
+    lines = [hint] if hint else []
+    if others:
+        lines.append(f"{len(others)} more:")
+        lines += [f"  {origin.sentence(other)}" for other in others[:_MORE_SHOWN]]
+    return UserError(origin.sentence(first), "\n".join(lines))
+
+
+def _check_plain(
+    value: Any, path: tuple[str | int, ...], model: type[BaseModel], origin: _Origin
+) -> None:
+    """Refuse what YAML can say and no configuration can mean: odd keys, not-a-number."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            if not isinstance(key, str):
+                text = f"{'.'.join(map(str, path)) or 'a key'} had the key {describe(key)}"
+                raise UserError(f"{origin.path}: {text}, must be text", "Put it in quotes.")
+            _check_plain(below, (*path, key), model, origin)
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            _check_plain(below, (*path, index), model, origin)
+    elif isinstance(value, float) and not math.isfinite(value):
+        place = place_of(model, path)
+        text = f"{'.'.join(map(str, path))} was {value}, must be a finite number"
+        raise _user_error([Complaint(place=place, text=text)], origin)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a tree by path; a list without mappings is one leaf."""
+    if isinstance(tree, dict) and tree:
+        items = [(str(key), value) for key, value in tree.items()]
+    elif isinstance(tree, list) and any(isinstance(item, (dict, list)) for item in tree):
+        items = [(str(index), value) for index, value in enumerate(tree)]
+    else:
+        return {prefix: tree}
+    leaves: dict[str, Any] = {}
+    for key, value in items:
+        leaves |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return leaves

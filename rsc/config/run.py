@@ -1,0 +1,93 @@
+"""The one document that is a run, composed of the settings of every part.
+
+Each part checks its own settings; here stand only the checks that need two parts at
+once and no data. What needs the data (a window longer than the prices, a purge that
+swallows a fold) is refused by the part that reads them, before training starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rsc.config.training import (
+    DqnConfig,
+    EvaluationConfig,
+    RecordingConfig,
+    ResourcesConfig,
+    TrainingConfig,
+)
+from rsc.market.features import FeatureConfig
+from rsc.market.sources import DataConfig
+from rsc.market.splits import SplitConfig
+from rsc.trading.episodes import EpisodeConfig
+from rsc.trading.rules import TradingConfig
+
+# Cannot change what is computed, only what it is called and how much of it is kept.
+RESULT_FREE = ("name", "recording")
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run; a run's YAML file is this model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="A run of rsc")
+
+    name: str = Field(
+        "run",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="what the run is called in tables and reports",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="seed of everything random; same seed, same records"
+    )
+    data: DataConfig = Field(description="prices, from files or a synthetic world")
+    features: FeatureConfig = Field(
+        default_factory=FeatureConfig, description="what the agent sees of each bar"
+    )
+    splits: SplitConfig = Field(
+        default_factory=SplitConfig, description="which bars train, validate and test"
+    )
+    trading: TradingConfig = Field(
+        default_factory=TradingConfig, description="costs, fills, sizing, protection, reward"
+    )
+    episodes: EpisodeConfig = Field(
+        default_factory=EpisodeConfig, description="how long training episodes are"
+    )
+    training: TrainingConfig = Field(
+        default_factory=DqnConfig, description="the algorithm and its parameters"
+    )
+    evaluation: EvaluationConfig = Field(
+        default_factory=EvaluationConfig, description="when the policy is judged, when to stop"
+    )
+    recording: RecordingConfig = Field(
+        default_factory=RecordingConfig, description="what goes into the database"
+    )
+    resources: ResourcesConfig = Field(
+        default_factory=ResourcesConfig, description="processes and accounts"
+    )
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _dqn_unless_named(cls, value: Any) -> Any:
+        """Let a file change one number of the default algorithm without naming it."""
+        if isinstance(value, dict) and "algorithm" not in value:
+            return {"algorithm": "dqn", **value}
+        return value
+
+    @property
+    def horizon_bars(self) -> int:
+        """Bars that a training target reaches on from its decision; sizes the purge."""
+        return self.training.n_step if isinstance(self.training, DqnConfig) else 1
+
+    @model_validator(mode="after")
+    def _learns_at_all(self) -> Self:
+        training = self.training
+        if isinstance(training, DqnConfig) and training.learning_starts >= training.total_steps:
+            raise ValueError(
+                f"training.learning_starts was {training.learning_starts}, must be less than "
+                f"training.total_steps = {training.total_steps} (else nothing is ever learned)"
+            )
+        return self

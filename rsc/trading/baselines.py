@@ -27,6 +27,7 @@ from rsc.trading.simulator import Simulator
 BASELINES = (Policy.BUY_AND_HOLD, Policy.SMA_CROSSOVER, Policy.RANDOM, Policy.FLAT)
 
 _LONG, _FLAT = 1.0, 0.0  # exposures that baselines need, before position_fraction
+_ROUNDING = 1e-12  # averages of equal prices differ by less
 
 
 class BaselineConfig(BaseModel):
@@ -83,7 +84,7 @@ def sma_is_long(
     if first < end:
         slow_mean = _means(close[first - slow + 1 : end], slow)
         fast_mean = _means(close[first - fast + 1 : end], fast)
-        long[first - start :] = fast_mean > slow_mean
+        long[first - start :] = fast_mean > slow_mean * (1 + _ROUNDING)
     return long
 
 

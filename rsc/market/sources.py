@@ -209,8 +209,6 @@ def _csv_frame(data: bytes, uri: str) -> pd.DataFrame:
                 index_col=False,
                 skip_blank_lines=False,
                 low_memory=False,
-                # Decimals must mean the same float64 everywhere: the digest depends on it.
-                float_precision="round_trip",
             )
     except UnicodeDecodeError as error:
         raise binary from error
@@ -259,7 +257,8 @@ def _s3_bytes(uri: str) -> bytes:
         retries={"max_attempts": _S3_ATTEMPTS, "mode": "standard"},
     )
     try:
-        client = boto3.client("s3", config=settings)
+        # A session of its own: the default one would keep the first credentials it saw.
+        client = boto3.session.Session().client("s3", config=settings)
         content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
     except exceptions.ClientError as error:
         raise _s3_refusal(uri, bucket, error.response) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,6 +27,7 @@ SECOND_NS = 1_000_000_000
 MAXIMUM_GAP_DAYS = 14.0
 MAXIMUM_GAP_SPACINGS = 5.0
 
+_MUST = "must be an ISO 8601 date such as 2024-01-31 or time such as 2024-01-31T15:30:00Z"
 TRADING_DAYS = 252.0
 YEAR_DAYS = 365.25
 
@@ -52,8 +53,10 @@ def day_stamp(day: date) -> int:
 
 
 def median_spacing(stamp: NDArray[np.int64]) -> int:
-    """Return the median distance of consecutive stamps in nanoseconds; at least two stamps."""
-    return int(np.median(np.diff(stamp)))
+    """Return the (lower) median distance of consecutive stamps, nanoseconds; two at least."""
+    gaps = np.diff(stamp)
+    middle = (len(gaps) - 1) // 2
+    return int(np.partition(gaps, middle)[middle])
 
 
 def periods_per_year(stamp: NDArray[np.int64]) -> float:
@@ -107,7 +110,7 @@ def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDAr
     """
     if not pd.api.types.is_datetime64_any_dtype(column):
         column = _parse(column, at=at, timezone=timezone)
-    _refuse(column.isna().to_numpy(), column, at, "was empty", "must be a date or a time")
+    _refuse(column.isna().to_numpy(), column, at, "was empty", _MUST)
     if column.dt.tz is None and timezone is not None and not _all_midnight(column):
         column = _localise(column, at=at, timezone=timezone)
     if column.dt.tz is not None:
@@ -152,7 +155,7 @@ def check_gap(
         Two consecutive bars are further apart than allowed.
     """
     gaps = np.diff(stamp)
-    usual = int(np.median(gaps)) / DAY_NS
+    usual = median_spacing(stamp) / DAY_NS
     allowed = maximum_gap_days or max(MAXIMUM_GAP_DAYS, MAXIMUM_GAP_SPACINGS * usual)
     row = int(np.argmax(gaps)) + 1
     found = gaps[row - 1] / DAY_NS
@@ -167,25 +170,22 @@ def check_gap(
 
 def _parse(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series[Any]:
     """Read ISO text; on failure look for the row that is to blame."""
-    must = "must be an ISO 8601 date such as 2024-01-31 or time such as 2024-01-31T15:30:00Z"
     if pd.api.types.is_numeric_dtype(column):
         missing = column.isna().to_numpy()
-        _refuse(missing, column, at, "was empty", must)
-        raise UserError(f"{at(0)}: column {column.name!r} was the number {column.iloc[0]}, {must}")
+        _refuse(missing, column, at, "was empty", _MUST)
+        raise UserError(f"{at(0)}: column {column.name!r} was the number {column.iloc[0]}, {_MUST}")
     try:
-        return pd.Series(pd.to_datetime(column, format="ISO8601"))
+        return cast("pd.Series[Any]", pd.to_datetime(column, format="ISO8601"))
     except (ValueError, TypeError):
-        return _parse_slowly(column, at=at, timezone=timezone, must=must)
+        return _parse_slowly(column, at=at, timezone=timezone)
 
 
-def _parse_slowly(
-    column: pd.Series[Any], *, at: At, timezone: str | None, must: str
-) -> pd.Series[Any]:
+def _parse_slowly(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series[Any]:
     """Find the row that cannot be read, or accept the clock changes of a named zone."""
     text = column.astype("str").str.strip()
     parsed: pd.Series[Any] = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-    _refuse(column.isna().to_numpy(), column, at, "was empty", must)
-    _refuse(parsed.isna().to_numpy(), column, at, "was {value!r}", must)
+    _refuse(column.isna().to_numpy(), column, at, "was empty", _MUST)
+    _refuse(parsed.isna().to_numpy(), column, at, "was {value!r}", _MUST)
     _check_offsets(text, parsed, column, at=at, timezone=timezone)
     return parsed
 
@@ -217,7 +217,7 @@ def _check_offsets(
 def _localise(column: pd.Series[Any], *, at: At, timezone: str) -> pd.Series[Any]:
     """Give naive local times their zone; refuse those that a clock change made unclear."""
     zone = _zone(timezone)
-    local = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    local: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     must = f"must be a time that exists once in {timezone} (the clock changed that night: use UTC)"
     _refuse(local.isna().to_numpy(), column, at, "was {value}", must)
     return local

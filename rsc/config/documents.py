@@ -9,6 +9,7 @@ the library would keep the last silently. Nothing here knows a field;
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,6 +125,7 @@ def read_document(path: Path) -> tuple[dict[str, Any], yaml.Node]:
     try:
         node = loader.get_single_node()
         tree = loader.construct_document(node) if node is not None else None
+        json.dumps(tree)  # refuses a value that contains itself
     except _DuplicateKeyError as error:
         raise _duplicate(path, error) from error
     except yaml.YAMLError as error:
@@ -147,7 +149,9 @@ _START = "Begin with a copy of examples/01-first-run.yaml."
 def parse_value(text: str) -> Any:
     """Return the plain value that `text` is in YAML; raise ValueError if it is none."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        json.dumps(value)
+        return value
     except (yaml.YAMLError, RecursionError, TypeError) as error:
         msg = f"not YAML: {_problem(error)}"
         raise ValueError(msg) from error
@@ -170,6 +174,16 @@ def line_of(node: yaml.Node, path: Sequence[str | int]) -> int | None:
             return line
         line, node = child
     return line
+
+
+def states(node: yaml.Node, path: Sequence[str | int]) -> bool:
+    """Return whether the file itself states a value at `path`."""
+    for part in path:
+        child = _child(node, part)
+        if child is None:
+            return False
+        _, node = child
+    return True
 
 
 def describe(value: Any, *, limit: int = 60) -> str:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rsc.config.documents import describe, line_of, read_document, write_document
+from rsc.config.documents import describe, line_of, read_document, states, write_document
 from rsc.config.overrides import Override, apply_overrides, parse_override
 from rsc.config.run import RESULT_FREE, RunConfig
 from rsc.config.sentences import Complaint, complaints, place_of
@@ -145,7 +145,14 @@ class _Origin:
     overrides: tuple[Override, ...]
 
     def override_of(self, path: tuple[str | int, ...]) -> Override | None:
-        return next((o for o in reversed(self.overrides) if path[: len(o.path)] == o.path), None)
+        """Return the last override that set `path`, or that brought it into being."""
+        for override in reversed(self.overrides):
+            if path[: len(override.path)] == override.path:
+                return override
+            above = bool(path) and override.path[: len(path)] == path
+            if above and self.node is not None and not states(self.node, path):
+                return override
+        return None
 
     def sentence(self, complaint: Complaint) -> str:
         override = self.override_of(complaint.place.path)

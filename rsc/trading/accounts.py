@@ -8,11 +8,10 @@ the symbols is in docs/trading-semantics.md.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from rsc.trading.rules import TradingConfig
 
@@ -22,6 +21,7 @@ ACCOUNT_DTYPE = np.dtype(
         ("episode_id", np.int64),
         ("offset", np.int64),  # market row of bar_index 0 of the instrument
         ("start_row", np.int64),
+        ("start_stamp", np.int64),
         ("end_row", np.int64),
         ("row", np.int64),  # last seen bar
         ("step_index", np.int64),  # of the next decision
@@ -40,17 +40,11 @@ ACCOUNT_DTYPE = np.dtype(
         ("peak", np.float64),
         ("drawdown", np.float64),
         ("cooldown_left", np.int64),
-        # The step that is being computed.
-        ("step_fees", np.float64),
-        ("step_slippage", np.float64),
-        ("step_carry", np.float64),
-        ("step_traded_value", np.float64),
-        ("stopped_side", np.int64),  # direction closed by a protective exit in this bar
-        ("liquidated", np.int64),
         # The open trade.
         ("trade_side", np.int64),
         ("trade_entry_step", np.int64),
-        ("trade_entry_row", np.int64),
+        ("trade_entry_bar", np.int64),
+        ("trade_entry_stamp", np.int64),
         ("trade_entry_units", np.float64),
         ("trade_entry_value", np.float64),
         ("trade_exit_units", np.float64),
@@ -93,19 +87,24 @@ ACCOUNT_DTYPE = np.dtype(
 )
 
 
-class EpisodeStarts(NamedTuple):
-    """What `open_accounts` reads: arrays of K episodes that begin now."""
-
-    index: NDArray[np.int64]
-    instrument: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    episode_id: NDArray[np.int64]
-    phase: NDArray[np.int64]
-    policy: NDArray[np.int64]
-    fold: NDArray[np.int64]
-    steps_recorded: NDArray[np.bool_]
-    iteration: int
+# An episode that begins: what it fixes of account `index`. Bars are bar indices.
+START_DTYPE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "index",
+            "instrument",
+            "start",
+            "end",
+            "episode_id",
+            "phase",
+            "policy",
+            "fold",
+            "steps_recorded",
+            "iteration",
+        )
+    ]
+)
 
 
 def account_size(config: TradingConfig) -> int:
@@ -117,23 +116,15 @@ def account_size(config: TradingConfig) -> int:
     return 4 + (config.cooldown_bars >= 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def sign(value: float) -> int:
     """Return -1, 0 or 1."""
     return (value > 0.0) - (value < 0.0)
 
 
-@njit(cache=True, error_model="numpy")
-def open_account(params: Any, account: Any, offset: int, starts: Any, k: int) -> None:
-    """Put `account` at the close of the first decision bar, with cash alone."""
-    account.episode_id = starts.episode_id[k]
-    account.offset = offset
-    account.start_row = account.row = offset + starts.start[k]
-    account.end_row = offset + starts.end[k]
-    account.phase, account.policy = starts.phase[k], starts.policy[k]
-    account.fold, account.instrument = starts.fold[k], starts.instrument[k]
-    account.iteration = starts.iteration
-    account.steps_recorded = starts.steps_recorded[k]
+@njit(error_model="numpy")
+def reset_account(params: Any, account: Any) -> None:
+    """Put cash alone into `account` and every running sum to its start."""
     account.step_index = 0
     account.cash = account.value = account.peak = params.initial_value
     account.position = account.average_entry = account.held = account.drawdown = 0.0
@@ -149,18 +140,18 @@ def open_account(params: Any, account: Any, offset: int, starts: Any, k: int) ->
     account.exposure_count = account.in_market_count = 0
 
 
-@njit(cache=True, error_model="numpy")
-def observe_account(params: Any, account: Any, price: float, out: Any) -> None:
-    """Write the account part of an observation at a close of `price` into `out`."""
+@njit(error_model="numpy")
+def observe_account(params: Any, account: Any, price: float, out: Any, i: int) -> None:
+    """Write the account part of an observation at a close of `price` into row `i` of `out`."""
     unrealised = 0.0
     exposure = 0.0
     if account.position != 0.0:
         unrealised = sign(account.position) * (price / account.average_entry - 1.0)
         # A position is never open where the value is not positive: that is ruin.
         exposure = account.position * price / account.value
-    out[0] = exposure
-    out[1] = unrealised
-    out[2] = account.drawdown
-    out[3] = account.held
+    out[i, 0] = exposure
+    out[i, 1] = unrealised
+    out[i, 2] = account.drawdown
+    out[i, 3] = account.held
     if params.cooldown_bars >= 1:
-        out[4] = account.cooldown_left / params.cooldown_bars
+        out[i, 4] = account.cooldown_left / params.cooldown_bars

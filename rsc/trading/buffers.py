@@ -7,11 +7,10 @@ copies what happened and starts again in the same memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rsc.trading.bar import MAX_OPERATIONS, MAX_TRADES
 from rsc.trading.records import (
     EPISODE_DTYPE,
     OPERATION_DTYPE,
@@ -20,22 +19,10 @@ from rsc.trading.records import (
     RecordBatch,
 )
 
-# Rows that one account can leave in one step. Operations: a protective exit at the open,
-# an entry and its own stop; or both legs of a reversal and a closing. Episodes: the end.
-_EPISODES, _STEPS, _OPERATIONS, _TRADES = 1, 1, 3, 2
+Rows = NDArray[np.void]
 
 
-class Records(NamedTuple):
-    """Buffers as the kernel sees them; ``used`` counts their rows in this order."""
-
-    episodes: NDArray[np.void]
-    steps: NDArray[np.void]
-    operations: NDArray[np.void]
-    trades: NDArray[np.void]
-    used: NDArray[np.int64]
-
-
-def _with_room(buffer: NDArray[np.void], used: int, more: int) -> NDArray[np.void]:
+def _with_room(buffer: Rows, used: int, more: int) -> Rows:
     """Return `buffer`, or a copy of at least twice the size if `more` rows do not fit."""
     if used + more <= len(buffer):
         return buffer
@@ -44,57 +31,50 @@ def _with_room(buffer: NDArray[np.void], used: int, more: int) -> NDArray[np.voi
     return grown
 
 
+def _copy(buffer: Rows, used: int) -> Rows:
+    """Return a copy of the first rows, as bytes: numpy copies structures field by field."""
+    size = used * buffer.itemsize
+    return buffer.view(np.uint8)[:size].copy().view(buffer.dtype)
+
+
 class RecordBuffers:
-    """Records since the last drain.
+    """Records since the last drain: episodes, steps, operations, trades.
 
     Attributes
     ----------
-    records : Records
-        The current buffers; replaced when they grow.
+    used : ndarray of int64, shape (4,)
+        Rows in each of them.
     """
 
     def __init__(self) -> None:
-        self.records = Records(
+        self.used = np.zeros(4, np.int64)
+        self._buffers: tuple[Rows, Rows, Rows, Rows] = (
             np.empty(64, EPISODE_DTYPE),
             np.empty(64, STEP_DTYPE),
             np.empty(64, OPERATION_DTYPE),
             np.empty(64, TRADE_DTYPE),
-            np.zeros(4, np.int64),
         )
 
-    def reserve(self, accounts: int) -> Records:
-        """Return buffers with room for one step of so many accounts."""
-        records = self.records
-        episodes, steps, operations, trades = records.used.tolist()
-        if (
-            episodes + _EPISODES * accounts > len(records.episodes)
-            or steps + _STEPS * accounts > len(records.steps)
-            or operations + _OPERATIONS * accounts > len(records.operations)
-            or trades + _TRADES * accounts > len(records.trades)
-        ):
-            records = Records(
-                _with_room(records.episodes, episodes, _EPISODES * accounts),
-                _with_room(records.steps, steps, _STEPS * accounts),
-                _with_room(records.operations, operations, _OPERATIONS * accounts),
-                _with_room(records.trades, trades, _TRADES * accounts),
-                records.used,
-            )
-            self.records = records
-        return records
+    def reserve(self, accounts: int) -> tuple[Rows, Rows, Rows, Rows, NDArray[np.int64]]:
+        """Return the buffers and `used`, with room for one step of so many accounts."""
+        used = self.used.tolist()
+        episodes, steps, operations, trades = self._buffers
+        self._buffers = (
+            _with_room(episodes, used[0], accounts),
+            _with_room(steps, used[1], accounts),
+            _with_room(operations, used[2], MAX_OPERATIONS * accounts),
+            _with_room(trades, used[3], MAX_TRADES * accounts),
+        )
+        return (*self._buffers, self.used)
 
     def drain(self) -> RecordBatch:
         """Return a copy of everything since the last drain and start again."""
-        records = self.records
-        episodes, steps, operations, trades = records.used.tolist()
-        batch = RecordBatch(
-            episodes=records.episodes[:episodes].copy(),
-            steps=records.steps[:steps].copy(),
-            operations=records.operations[:operations].copy(),
-            trades=records.trades[:trades].copy(),
-        )
+        rows = [
+            _copy(buffer, n) for buffer, n in zip(self._buffers, self.used.tolist(), strict=True)
+        ]
         self.discard()
-        return batch
+        return RecordBatch(episodes=rows[0], steps=rows[1], operations=rows[2], trades=rows[3])
 
     def discard(self) -> None:
         """Forget everything since the last drain."""
-        self.records.used[:] = 0
+        self.used[:] = 0

@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, error_model="numpy")
-def accumulate_step(account: Any, value: float, drawdown: float, exposure: float) -> None:
+@njit(error_model="numpy")
+def accumulate_step(bar: Any, account: Any, value: float, drawdown: float) -> None:
     """Count one close; `account` still holds the value of the close before."""
     period_return = value / account.value - 1.0
     distance = period_return - account.return_mean
@@ -27,14 +27,14 @@ def accumulate_step(account: Any, value: float, drawdown: float, exposure: float
     account.return_minimum = min(account.return_minimum, period_return)
     account.return_maximum = max(account.return_maximum, period_return)
     account.max_drawdown = min(account.max_drawdown, drawdown)
-    account.turnover_sum += account.step_traded_value / account.value
+    account.turnover_sum += bar.traded_value / account.value
     if value > 0.0:
-        account.exposure_sum += abs(exposure)
+        account.exposure_sum += abs(account.position * bar.close / value)
         account.exposure_count += 1
     account.in_market_count += account.position != 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def write_metrics(params: Any, account: Any, episode: Any) -> None:
     """Write the metrics of a completed episode (at least one step) into its row."""
     steps = account.step_index
@@ -58,7 +58,7 @@ def write_metrics(params: Any, account: Any, episode: Any) -> None:
     episode.sortino = _ratio(account.return_mean * math.sqrt(year), downside)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def erase_metrics(episode: Any) -> None:
     """Write null into every metric: the episode runs or was interrupted."""
     episode.total_return = episode.max_drawdown = episode.turnover = np.nan
@@ -67,7 +67,7 @@ def erase_metrics(episode: Any) -> None:
     episode.volatility = episode.sharpe = episode.sortino = np.nan
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _ratio(over: float, under: float) -> float:
     """Return over / under, null where nothing is below the line."""
     return over / under if under > 0.0 else np.nan

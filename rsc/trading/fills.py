@@ -22,11 +22,9 @@ _ENTER_LONG, _EXIT_LONG = int(OperationKind.ENTER_LONG), int(OperationKind.EXIT_
 _ENTER_SHORT, _EXIT_SHORT = int(OperationKind.ENTER_SHORT), int(OperationKind.EXIT_SHORT)
 
 
-@njit(cache=True, error_model="numpy")
-def fill(
-    params: Any, market: Any, records: Any, account: Any, row: int, n: float, p: float, cause: int
-) -> None:
-    """Trade `n` signed units at reference price `p` in the bar of `row`."""
+@njit(error_model="numpy")
+def fill(params: Any, bar: Any, account: Any, n: float, p: float, cause: int) -> None:
+    """Trade `n` signed units at reference price `p` in this bar."""
     q = p * (1.0 + sign(n) * params.slippage_rate)
     size = abs(n)
     fee = params.fee_rate * size * q
@@ -34,10 +32,10 @@ def fill(
     before = account.position
     entering = before == 0.0 or sign(before) == sign(n)
     if before == 0.0:
-        _open_trade(account, row, n)
+        _open_trade(bar, account, n)
     account.cash -= n * q + fee
     account.position = 0.0 if n == -before else before + n
-    _count(account, fee, slippage, size * q)
+    _count(bar, account, fee, slippage, size * q)
     account.trade_cash_flow -= n * q
     if entering:
         held_value = abs(before) * account.average_entry
@@ -47,20 +45,18 @@ def fill(
     else:
         account.trade_exit_units += size
         account.trade_exit_value += size * q
-    _write_operation(records, account, row, cause, entering, size, p, q, fee, slippage)
+    _write_operation(bar, account, cause, entering, size, p, q, fee, slippage)
     if account.position == 0.0:
-        _close_trade(market, records, account, row, cause)
+        _close_trade(bar, account, cause)
 
 
-@njit(cache=True, error_model="numpy")
-def exit_fully(
-    params: Any, market: Any, records: Any, account: Any, row: int, p: float, cause: int
-) -> None:
+@njit(error_model="numpy")
+def exit_fully(params: Any, bar: Any, account: Any, p: float, cause: int) -> None:
     """Sell or buy back every unit at reference price `p`."""
-    fill(params, market, records, account, row, -account.position, p, cause)
+    fill(params, bar, account, -account.position, p, cause)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def watch_price(account: Any, p: float) -> None:
     """Widen the open trade's MAE and MFE to the reference price `p` seen while open."""
     move = sign(account.position) * (p / account.average_entry - 1.0)
@@ -68,12 +64,13 @@ def watch_price(account: Any, p: float) -> None:
     account.trade_mfe = max(account.trade_mfe, move)
 
 
-@njit(cache=True, error_model="numpy")
-def _open_trade(account: Any, row: int, n: float) -> None:
+@njit(error_model="numpy")
+def _open_trade(bar: Any, account: Any, n: float) -> None:
     """Start the accounts of a round trip."""
     account.trade_side = _LONG if n > 0.0 else _SHORT
     account.trade_entry_step = account.step_index
-    account.trade_entry_row = row
+    account.trade_entry_bar = bar.bar_index
+    account.trade_entry_stamp = bar.stamp
     account.trade_entry_units = account.trade_entry_value = 0.0
     account.trade_exit_units = account.trade_exit_value = 0.0
     account.trade_cash_flow = account.trade_fees = account.trade_slippage = 0.0
@@ -81,12 +78,12 @@ def _open_trade(account: Any, row: int, n: float) -> None:
     account.trade_operations = 0
 
 
-@njit(cache=True, error_model="numpy")
-def _count(account: Any, fee: float, slippage: float, traded_value: float) -> None:
+@njit(error_model="numpy")
+def _count(bar: Any, account: Any, fee: float, slippage: float, traded_value: float) -> None:
     """Add the costs of one fill to the step, the trade and the episode."""
-    account.step_fees += fee
-    account.step_slippage += slippage
-    account.step_traded_value += traded_value
+    bar.fees += fee
+    bar.slippage += slippage
+    bar.traded_value += traded_value
     account.trade_fees += fee
     account.trade_slippage += slippage
     account.fees += fee
@@ -94,11 +91,10 @@ def _count(account: Any, fee: float, slippage: float, traded_value: float) -> No
     account.traded_value += traded_value
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _write_operation(
-    records: Any,
+    bar: Any,
     account: Any,
-    row: int,
     cause: int,
     entering: bool,
     size: float,
@@ -112,13 +108,13 @@ def _write_operation(
         kind = _ENTER_LONG if entering else _EXIT_LONG
     else:
         kind = _ENTER_SHORT if entering else _EXIT_SHORT
-    operation = records.operations[records.used[2]]
-    records.used[2] += 1
+    operation = bar.operations[bar.operation_count]
+    bar.operation_count += 1
     operation.episode_id = account.episode_id
     operation.operation_index = account.operation_count
     operation.step_index = account.step_index
     operation.trade_index = account.trade_count
-    operation.bar_index = row - account.offset
+    operation.bar_index = bar.bar_index
     operation.kind = kind
     operation.cause = cause
     operation.units = size
@@ -132,13 +128,13 @@ def _write_operation(
     account.trade_operations += 1
 
 
-@njit(cache=True, error_model="numpy")
-def _close_trade(market: Any, records: Any, account: Any, row: int, cause: int) -> None:
+@njit(error_model="numpy")
+def _close_trade(bar: Any, account: Any, cause: int) -> None:
     """Append the finished round trip and make the account flat."""
     pnl = account.trade_cash_flow - account.trade_fees - account.trade_carry
-    trade = _write_trade(market, records, account, row, pnl)
+    trade = _write_trade(bar, account, pnl)
     trade.exit_step_index = account.step_index
-    trade.exit_timestamp = market.stamp[row]
+    trade.exit_timestamp = bar.stamp
     trade.average_exit_price = account.trade_exit_value / account.trade_exit_units
     trade.exit_cause = cause
     account.average_entry = account.held = 0.0
@@ -150,29 +146,28 @@ def _close_trade(market: Any, records: Any, account: Any, row: int, cause: int) 
         account.loss_sum += pnl
 
 
-@njit(cache=True, error_model="numpy")
-def leave_trade_open(market: Any, records: Any, account: Any) -> None:
+@njit(error_model="numpy")
+def leave_trade_open(bar: Any, account: Any) -> None:
     """Append the open trade of an interrupted episode, with its open PnL."""
-    row = account.row
     pnl = account.trade_cash_flow - account.trade_fees - account.trade_carry
-    pnl += account.position * market.close[row]
-    trade = _write_trade(market, records, account, row, pnl)
+    pnl += account.position * bar.close
+    trade = _write_trade(bar, account, pnl)
     trade.exit_step_index = NULL_INDEX
     trade.exit_timestamp = NULL_STAMP
     trade.average_exit_price = np.nan
     trade.exit_cause = NULL_INDEX
 
 
-@njit(cache=True, error_model="numpy")
-def _write_trade(market: Any, records: Any, account: Any, row: int, pnl: float) -> Any:
+@njit(error_model="numpy")
+def _write_trade(bar: Any, account: Any, pnl: float) -> Any:
     """Append what closed and open trades have in common; return the row."""
-    trade = records.trades[records.used[3]]
-    records.used[3] += 1
+    trade = bar.trades[bar.trade_count]
+    bar.trade_count += 1
     trade.episode_id = account.episode_id
     trade.trade_index = account.trade_count
     trade.side = account.trade_side
     trade.entry_step_index = account.trade_entry_step
-    trade.entry_timestamp = market.stamp[account.trade_entry_row]
+    trade.entry_timestamp = account.trade_entry_stamp
     trade.entry_units = account.trade_entry_units
     trade.average_entry_price = account.trade_entry_value / account.trade_entry_units
     trade.fees = account.trade_fees
@@ -182,7 +177,7 @@ def _write_trade(market: Any, records: Any, account: Any, row: int, pnl: float) 
     trade.trade_return = pnl / account.trade_entry_value
     trade.mae = account.trade_mae
     trade.mfe = account.trade_mfe
-    trade.bars_held = row - account.trade_entry_row
+    trade.bars_held = bar.bar_index - account.trade_entry_bar
     trade.operation_count = account.trade_operations
     account.trade_count += 1
     return trade

@@ -27,48 +27,45 @@ _VOID_LIQUIDATED = int(OrderStatus.VOID_LIQUIDATED)
 _NOT_VOID = -1
 
 
-@njit(cache=True, error_model="numpy")
-def agent_order(
-    params: Any, market: Any, records: Any, account: Any, row: int, target: float, p: float
-) -> int:
+@njit(error_model="numpy")
+def agent_order(params: Any, bar: Any, account: Any, target: float, p: float) -> int:
     """Send the order for exposure `target` at reference price `p`; return its status."""
     u = account.position
     if u == 0.0:
         if target == 0.0:
             return _HOLD
-        void = _void_status(params, account, target)
-        if void != _NOT_VOID:
-            return void
-        return _trade_to(params, market, records, account, row, target, p)
+        status: int = _void_status(bar, account, target)
+        if status == _NOT_VOID:
+            status = _trade_to(params, bar, account, target, p)
+        return status
     if target == account.held:
         distance = abs(u * p / (account.cash + u * p) - target)
         # NaN, no tolerance, is exceeded by nothing.
         if not distance > params.rebalance_tolerance:
             return _HOLD
     if sign(target) != sign(u):
-        exit_fully(params, market, records, account, row, p, _AGENT)
+        exit_fully(params, bar, account, p, _AGENT)
         if target != 0.0:
-            _trade_to(params, market, records, account, row, target, p)
+            _trade_to(params, bar, account, target, p)
         return _FILLED
-    return _trade_to(params, market, records, account, row, target, p)
+    status = _trade_to(params, bar, account, target, p)
+    return status  # noqa: RET504 (a compiled function is Any; the name has the type)
 
 
-@njit(cache=True, error_model="numpy")
-def _void_status(params: Any, account: Any, target: float) -> int:
+@njit(error_model="numpy")
+def _void_status(bar: Any, account: Any, target: float) -> int:
     """Return why an entry out of a flat account is void in this bar, if it is."""
-    if account.liquidated:
+    if bar.liquidated:
         return _VOID_LIQUIDATED
     if account.cooldown_left > 0:
         return _VOID_COOLDOWN
-    if account.stopped_side == sign(target):
+    if bar.stopped_side == sign(target):
         return _VOID_STOPPED
     return _NOT_VOID
 
 
-@njit(cache=True, error_model="numpy")
-def _trade_to(
-    params: Any, market: Any, records: Any, account: Any, row: int, target: float, p: float
-) -> int:
+@njit(error_model="numpy")
+def _trade_to(params: Any, bar: Any, account: Any, target: float, p: float) -> int:
     """Trade the difference to the units that `target` buys at `p`, costs included."""
     u = account.position
     equity = account.cash + u * p
@@ -79,57 +76,48 @@ def _trade_to(
         wanted = np.trunc(wanted)
     if wanted == 0.0 and u != 0.0:
         # Rounded away altogether: a full exit, which is always sent.
-        exit_fully(params, market, records, account, row, p, _AGENT)
+        exit_fully(params, bar, account, p, _AGENT)
         return _FILLED
     n = wanted - u
     if n == 0.0 or abs(n) * p < params.minimum_trade_value:
         return _BELOW_MINIMUM
-    fill(params, market, records, account, row, n, p, _AGENT)
+    fill(params, bar, account, n, p, _AGENT)
     account.held = target
     return _FILLED
 
 
-@njit(cache=True, error_model="numpy")
-def protect(
-    params: Any,
-    market: Any,
-    records: Any,
-    account: Any,
-    row: int,
-    first: float,
-    high: float,
-    low: float,
-) -> None:
+@njit(error_model="numpy")
+def protect(params: Any, bar: Any, account: Any, high: float, low: float) -> None:
     """Exit in full if a protective level is touched between `low` and `high`.
 
-    `first` is the open, which fills a level that it is already beyond. Called with
-    the open for all three prices this is the gap check.
+    The open fills a level that it is already beyond. Called with the open for both
+    prices this is the gap check.
     """
     side = sign(account.position)
     adverse, favourable = (low, high) if side > 0 else (high, low)
     level, cause = _adverse_level(params, account, side)
     target = account.average_entry * (1.0 + side * params.take_profit)
     if side * (adverse - level) <= 0.0:
-        level = min(level, first) if side > 0 else max(level, first)
+        level = min(level, bar.open) if side > 0 else max(level, bar.open)
         watch_price(account, level)
     elif side * (favourable - target) >= 0.0:
         watch_price(account, adverse)
-        level = max(target, first) if side > 0 else min(target, first)
+        level = max(target, bar.open) if side > 0 else min(target, bar.open)
         watch_price(account, level)
         cause = _TAKE_PROFIT
     else:
         watch_price(account, high)
         watch_price(account, low)
         return
-    exit_fully(params, market, records, account, row, level, cause)
+    exit_fully(params, bar, account, level, cause)
     if cause == _LIQUIDATION:
-        account.liquidated = 1
+        bar.liquidated = True
     else:
-        account.stopped_side = side
+        bar.stopped_side = side
         account.cooldown_left = params.cooldown_bars
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _adverse_level(params: Any, account: Any, side: int) -> tuple[float, int]:
     """Return the nearer of stop and liquidation price, and which; NaN if there is none."""
     stop = account.average_entry * (1.0 - side * params.stop_loss)
@@ -139,11 +127,12 @@ def _adverse_level(params: Any, account: Any, side: int) -> tuple[float, int]:
     return liquidation, _LIQUIDATION
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _liquidation_price(params: Any, account: Any) -> float:
     """Return the price at which value / |position's value| is the maintenance margin."""
+    price: float = np.nan
     if account.position < 0.0:
-        return account.cash / (abs(account.position) * (1.0 + params.maintenance_margin))
-    if account.cash < params.debt_floor:
-        return -account.cash / (account.position * (1.0 - params.maintenance_margin))
-    return np.nan
+        price = account.cash / (abs(account.position) * (1.0 + params.maintenance_margin))
+    elif account.cash < params.debt_floor:
+        price = -account.cash / (account.position * (1.0 - params.maintenance_margin))
+    return price

@@ -82,29 +82,31 @@ _DIFFERENTIAL_SHARPE = int(RewardKind.DIFFERENTIAL_SHARPE)
 _PENALISED_RETURN = int(RewardKind.PENALISED_RETURN)
 
 
-@njit(cache=True, error_model="numpy")
-def step_reward(params: Any, account: Any, value: float, drawdown: float) -> float:
+@njit(error_model="numpy")
+def step_reward(params: Any, bar: Any, account: Any, value: float, drawdown: float) -> float:
     """Return the reward of one step from `account` (before) to `value` (after).
 
     Parameters
     ----------
-    params : KernelParams
+    params : record of PARAMS_DTYPE
+    bar : record of BAR_DTYPE
     account : record of ACCOUNT_DTYPE
         ``value`` and ``drawdown`` are still those of the close before.
     value, drawdown : float
         Portfolio value (money) and drawdown (fraction, <= 0) at this close.
     """
     if params.reward_kind == _DIFFERENTIAL_SHARPE:
-        return _differential_sharpe(params, account, value / account.value - 1.0)
-    log_return = math.log(max(value, params.ruin_value) / account.value)
+        reward: float = _differential_sharpe(params, account, value / account.value - 1.0)
+        return reward
+    reward = math.log(max(value, params.ruin_value) / account.value)
     if params.reward_kind == _PENALISED_RETURN:
         deeper = max(0.0, account.drawdown - drawdown)
-        turnover = account.step_traded_value / account.value
-        return log_return - params.drawdown_penalty * deeper - params.turnover_penalty * turnover
-    return log_return
+        turnover = bar.traded_value / account.value
+        reward -= params.drawdown_penalty * deeper + params.turnover_penalty * turnover
+    return reward
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _differential_sharpe(params: Any, account: Any, period_return: float) -> float:
     """Return D and move the two moments of `account`; B has a floor above A squared."""
     first = account.first_moment
@@ -115,4 +117,5 @@ def _differential_sharpe(params: Any, account: Any, period_return: float) -> flo
     account.first_moment = first + params.adaptation_rate * delta_first
     account.second_moment = second + params.adaptation_rate * delta_second
     spread = second - first * first
-    return (second * delta_first - 0.5 * first * delta_second) / spread**1.5
+    ratio: float = (second * delta_first - 0.5 * first * delta_second) / spread**1.5
+    return ratio

@@ -17,18 +17,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsc.errors import RscError
 from rsc.market.matrix import Market
-from rsc.trading.accounts import ACCOUNT_DTYPE, EpisodeStarts, account_size
+from rsc.trading.accounts import ACCOUNT_DTYPE, START_DTYPE, account_size
+from rsc.trading.bar import BAR_DTYPE
 from rsc.trading.buffers import RecordBuffers
 from rsc.trading.records import RecordBatch
 from rsc.trading.rules import TradingConfig, kernel_params
 from rsc.trading.step_kernel import (
-    Outputs,
-    Prices,
     begin_accounts,
     interrupt_accounts,
     step_accounts,
+    unfit_start,
     unknown_action,
 )
+
+# Arrays in the order in which the kernel takes them.
+_PRICES = ("offset", "open", "high", "low", "close", "stamp", "tradable")
+_OUTPUTS = ("row", "account", "portfolio_value", "reward", "terminated", "truncated", "active")
 
 __all__ = ["Simulator", "account_size", "gather_windows"]
 
@@ -82,18 +86,12 @@ class Simulator:
         self.truncated = np.zeros(accounts, np.bool_)
         self.active = np.zeros(accounts, np.bool_)
         self._accounts = np.zeros(accounts, ACCOUNT_DTYPE)
+        self._bar = np.zeros(1, BAR_DTYPE)
         self._buffers = RecordBuffers()
+        self._exposures = config.exposures
         self._params = kernel_params(config, market.periods_per_year)
-        self._prices = _prices(market)
-        self._outputs = Outputs(
-            self.row,
-            self.account,
-            self.portfolio_value,
-            self.reward,
-            self.terminated,
-            self.truncated,
-            self.active,
-        )
+        self._prices = tuple(_read_only(getattr(market, name)) for name in _PRICES)
+        self._outputs = tuple(getattr(self, name) for name in _OUTPUTS)
 
     def begin(
         self,
@@ -129,13 +127,13 @@ class Simulator:
             If an account is active or unknown, or a bar is outside its instrument.
         """
         accounts = np.atleast_1d(np.asarray(index, np.int64))
-        numbers = (instrument, start, end, episode_id, phase, policy, fold)
-        starts = EpisodeStarts(
-            accounts,
-            *(_spread(values, np.int64, accounts) for values in numbers),
-            _spread(steps_recorded, np.bool_, accounts),
-            self.iteration,
-        )
+        starts = np.empty(len(accounts), START_DTYPE)
+        starts["index"] = accounts
+        starts["instrument"], starts["start"], starts["end"] = instrument, start, end
+        starts["episode_id"] = episode_id
+        starts["phase"], starts["policy"], starts["fold"] = phase, policy, fold
+        starts["steps_recorded"] = steps_recorded
+        starts["iteration"] = self.iteration
         self._check_starts(starts)
         records = self._buffers.reserve(len(accounts))
         begin_accounts(self._params, self._prices, records, self._accounts, starts, self._outputs)
@@ -158,15 +156,17 @@ class Simulator:
         action = np.ascontiguousarray(action, np.int64)
         if action.shape != self.row.shape:
             raise ValueError(f"action had shape {action.shape}, must be {self.row.shape}")
-        unknown = unknown_action(self.active, action, len(self._params.exposures))
+        unknown = unknown_action(self.active, action, len(self._exposures))
         if unknown >= 0:
             raise ValueError(
                 f"action of account {unknown} was {action[unknown]}, "
-                f"must be 0 to {len(self._params.exposures) - 1}"
+                f"must be 0 to {len(self._exposures) - 1}"
             )
         broken = step_accounts(
             self._params,
+            self._exposures,
             self._prices,
+            self._bar,
             self._buffers.reserve(len(action)),
             self._accounts,
             action,
@@ -178,7 +178,9 @@ class Simulator:
     def interrupt(self) -> None:
         """Close every open episode as interrupted: no bar, no fill, no metric."""
         records = self._buffers.reserve(len(self.row))
-        interrupt_accounts(self._params, self._prices, records, self._accounts, self._outputs)
+        interrupt_accounts(
+            self._params, self._prices, self._bar, records, self._accounts, self._outputs
+        )
 
     def drain(self) -> RecordBatch:
         """Return a copy of the records since the last drain."""
@@ -193,7 +195,7 @@ class Simulator:
 
         Records that were not drained are not part of it: drain first.
         """
-        state = {name: array.copy() for name, array in self._outputs._asdict().items()}
+        state = {name: getattr(self, name).copy() for name in _OUTPUTS}
         state["accounts"] = self._accounts.copy()
         state["iteration"] = np.array(self.iteration, np.int64)
         return state
@@ -206,7 +208,8 @@ class Simulator:
         ValueError
             If the state is of another number of accounts or another kind of account.
         """
-        arrays = {**self._outputs._asdict(), "accounts": self._accounts}
+        arrays = {name: getattr(self, name) for name in _OUTPUTS}
+        arrays["accounts"] = self._accounts
         for name, array in arrays.items():
             if state[name].dtype != array.dtype or state[name].shape != array.shape:
                 raise ValueError(
@@ -218,23 +221,17 @@ class Simulator:
         self.iteration = int(state["iteration"])
         self.discard()
 
-    def _check_starts(self, starts: EpisodeStarts) -> None:
+    def _check_starts(self, starts: NDArray[np.void]) -> None:
         """Refuse episodes outside the market and accounts that are unknown or in use."""
-        index = starts.index
-        if len(index) and not (index.min() >= 0 and index.max() < len(self.row)):
-            raise ValueError(f"index was {index}, must be 0 to {len(self.row) - 1}")
-        if self.active[index].any() or len(np.unique(index)) < len(index):
-            raise ValueError("an episode was begun in an account that is active")
-        instrument = starts.instrument
-        known = (instrument >= 0) & (instrument < len(self.market.instruments))
-        bars = np.diff(self.market.offset)[np.where(known, instrument, 0)]
-        inside = (starts.start >= 0) & (starts.start < starts.end) & (starts.end < bars)
-        if not (known & inside).all():
-            k = int(np.argmin(known & inside))
-            raise ValueError(
-                f"episode {starts.episode_id[k]} was bars {starts.start[k]} to {starts.end[k]} "
-                f"of instrument {instrument[k]}, must lie inside an instrument of the market"
-            )
+        unfit = unfit_start(self._prices[0], self.active, starts)
+        if unfit < 0:
+            return
+        start = starts[unfit]
+        raise ValueError(
+            f"episode {start['episode_id']} was to begin in account {start['index']} with bars "
+            f"{start['start']} to {start['end']} of instrument {start['instrument']}; the account "
+            "must be free and the bars must lie inside an instrument of the market"
+        )
 
     def _broken_reward(self, index: int) -> RscError:
         """Return the error for a reward that is not finite."""
@@ -300,11 +297,13 @@ def _copy_windows(features: Any, row: Any, window: int, account: Any, out: Any) 
         first = row[k] - window + 1
         if first < 0 or row[k] >= bars:
             return k
-        begin = first * columns
+        # Slices, so that the compiler sees two runs of memory and copies them by vectors.
+        source = flat[first * columns : first * columns + width]
+        target = out[k]
         for i in range(width):
-            out[k, i] = flat[begin + i]
+            target[i] = source[i]
         for i in range(account.shape[1]):
-            out[k, width + i] = account[k, i]
+            target[width + i] = account[k, i]
     return -1
 
 
@@ -316,13 +315,3 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(array).view()
     view.setflags(write=False)
     return view
-
-
-def _prices(market: Market) -> Prices:
-    """Return the arrays of `market` that touch money."""
-    return Prices(*(_read_only(getattr(market, name)) for name in Prices._fields))
-
-
-def _spread(values: ArrayLike, dtype: type, index: NDArray[np.int64]) -> NDArray[Any]:
-    """Return `values` as one contiguous array with a row for each of `index`."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, dtype), index.shape))

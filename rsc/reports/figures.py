@@ -3,14 +3,13 @@
 Every function returns a plotly figure that depends on its arguments alone and is built in
 the light colours of `rsc.reports.palette`. Panels of one figure share one date axis, so
 zooming one zooms all. Arrays stay numpy arrays: plotly ships them as base64, and long
-lines are thinned, which keeps the page small. Names of instruments are escaped, because
-plotly reads some HTML in text.
+lines are thinned, which keeps the page small. No name
+from outside enters a chart: plotly reads some HTML in text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -217,7 +216,7 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
         own = trades[trades["side"] == side]
         figure.add_trace(_markers(own, "entry", name, symbol, colour))
     figure.add_trace(_markers(trades, "exit", "Exit", "x-thin", palette.INK))
-    bottom, top = figure.layout.yaxis3.domain
+    top = figure.layout.yaxis3.domain[1]
     figure.update_layout(
         legend2=_legend(top, pixels=figure.layout.height - _MARGIN["t"] - _MARGIN["b"]),
         yaxis3={"tickformat": ",.0f"},
@@ -365,21 +364,19 @@ def _training_trace(curve: LearningCurve, *, many: bool) -> dict[str, Any]:
     }
 
 
-def trade_figure(trades: NDArray[np.void], instrument: str) -> go.Figure:
+def trade_figure(trades: NDArray[np.void]) -> go.Figure:
     """Return the distribution of the returns of closed trades, winners and losers apart."""
-    figure = _figure([(f"Returns of closed trades: {escape(instrument)}", 180)], dates=False)
-    returns = trades["trade_return"]
-    spread = float(np.ptp(returns)) or 0.01
-    bins = {"start": 0.0 - spread, "end": spread * 2, "size": _nice_width(spread / 24)}
+    figure = _figure([("Returns of closed trades", 180)], dates=False)
+    bins = _return_bins(trades["trade_return"])
     won = trades["pnl"] > 0
     for name, chosen, colour in (("Won", won, palette.GAIN), ("Lost", ~won, palette.LOSS)):
         figure.add_trace(
             {
                 "type": "histogram",
-                "x": returns[chosen],
+                "x": trades["trade_return"][chosen],
                 "name": name,
                 "marker": {"color": colour},
-                "xbins": _aligned(bins, returns),
+                "xbins": bins,
                 "hovertemplate": "%{y} trades<extra></extra>",
             }
         )
@@ -387,23 +384,19 @@ def trade_figure(trades: NDArray[np.void], instrument: str) -> go.Figure:
         barmode="stack",
         bargap=0.06,
         hovermode="closest",
-        xaxis={"tickformat": ".1%", "showgrid": False, "hoverformat": ".2%"},
+        xaxis={"tickformat": ".1~%", "showgrid": False, "hoverformat": ".2%"},
         yaxis={"title": {"text": "trades"}},
     )
     return figure
 
 
-def _nice_width(width: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, at least `width`."""
+def _return_bins(returns: NDArray[np.float64]) -> dict[str, float]:
+    """Return about 24 bins of a round width of which one edge is 0."""
+    width = (float(np.ptp(returns)) or 0.01) / 24
     power = 10.0 ** np.floor(np.log10(width))
-    return float(next(power * step for step in (1, 2, 5, 10) if power * step >= width * 0.999))
-
-
-def _aligned(bins: dict[str, float], returns: NDArray[np.float64]) -> dict[str, float]:
-    """Return bins that begin at a multiple of their width, so that 0 is an edge."""
-    size = bins["size"]
+    size = next(power * step for step in (1, 2, 5, 10) if power * step >= width * 0.999)
     return {
         "start": float(np.floor(returns.min() / size) * size),
         "end": float((np.floor(returns.max() / size) + 1) * size),
-        "size": size,
+        "size": float(size),
     }

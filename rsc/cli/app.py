@@ -1,0 +1,157 @@
+"""The one error edge: every failure becomes a sentence and an exit code here.
+
+Commands raise the errors of `rsc.errors` and print results; only `main` turns an
+exception into text. The sentence goes to stderr; with ``--json`` stdout gets
+``{"error": …, "hint": …}`` as its one document too, so that a script that reads stdout
+always finds one. A traceback appears only with ``--debug`` (or ``RSC_DEBUG=1``), which
+may stand anywhere on the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rsc.cli import config, data, database, evaluate, report, reset, runs, train, verify
+from rsc.cli.help_texts import examples
+from rsc.cli.output import print_error, print_json, say
+from rsc.errors import RscError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+# typer ships its own copy of click in some versions: its root exception is reached by name.
+_UsageError = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="rsc",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog=examples(
+        "rsc train examples/01-first-run.yaml   train, and compare with buy and hold",
+        "rsc show last                          what came out",
+        "rsc report last                        the same as one HTML page",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"rsc {version('rsc')}\n")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Train trading agents with reinforcement learning, keep every fact, judge honestly."""
+
+
+train.register(app)
+evaluate.register(app)
+runs.register(app)
+verify.register(app)
+report.register(app)
+reset.register(app)
+data.register(app)
+config.register(app)
+database.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; the console script calls this."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or os.environ.get("RSC_DEBUG", "") not in {"", "0"}
+    words = [word for word in given if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        _silence_stdout()  # the reader of our pipe has enough
+        return EXIT_OK
+    except BaseException as error:  # noqa: BLE001 (this is the one error edge)
+        if debug:
+            traceback.print_exc()
+        return _explain(error, as_json="--json" in words)
+
+
+def _run(words: list[str]) -> int:
+    command = typer.main.get_command(app)
+    code = command.main(args=words, prog_name="rsc", standalone_mode=False)
+    sys.stdout.flush()
+    if code == EXIT_INTERRUPTED:  # typer's word for Ctrl-C
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _explain(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, once, and return the exit code for it."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else EXIT_FAILED
+    message, hint, code = _words_for(error)
+    if not message:
+        return code
+    print_error(message, hint)
+    if as_json:
+        print_json({"error": message, "hint": hint})
+    return code
+
+
+def _words_for(error: BaseException) -> tuple[str, str, int]:
+    if isinstance(error, RscError):
+        return error.message, error.hint, error.exit_code
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted", "", EXIT_INTERRUPTED
+    if isinstance(error, _UsageError):
+        return _usage_words(error)
+    if isinstance(error, MemoryError):
+        return "out of memory", "Use fewer accounts, bars or env runners.", EXIT_FAILED
+    text = " ".join(str(error).split()) or "no message"
+    message = f"unexpected {type(error).__name__}: {text}"
+    return message, "This is a bug in rsc: run again with --debug and report it.", EXIT_FAILED
+
+
+def _usage_words(error: BaseException) -> tuple[str, str, int]:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(str(getattr(error, "message", error)))  # the help page itself
+        return "", "", EXIT_USAGE
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "rsc"
+    format_message = getattr(error, "format_message", None)
+    message = format_message() if callable(format_message) else str(error)
+    message = message[:1].lower() + message[1:].rstrip(".")
+    return message, f"{command} --help shows what it takes.", EXIT_USAGE
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush cannot fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""`rsc data`: look at the prices of a run before training on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from rsc.cli.figures import count, percent
+from rsc.cli.help_texts import (
+    EXIT_CODES,
+    PREPARE_PANEL,
+    FileArgument,
+    JsonOption,
+    OverrideOption,
+    examples,
+)
+from rsc.cli.output import Column, number_column, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from rsc.config.run import RunConfig
+    from rsc.market.bars import Bars
+
+_app = typer.Typer(no_args_is_help=True, help="Check and describe the prices of a run file.")
+_PROOF_SAMPLES = 8
+_SPLIT_NAMES = ("train", "validation", "test")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the program."""
+    app.add_typer(_app, name="data", rich_help_panel=PREPARE_PANEL, epilog=EXIT_CODES)
+
+
+@_app.command(
+    epilog=examples(
+        "rsc data check examples/04-own-prices.yaml",
+        "rsc data check my.yaml --set data.sources.0.uri=s3://bucket/prices.parquet",
+    )
+)
+def check(file: FileArgument, override: OverrideOption = None, *, json: JsonOption = False) -> None:
+    """Load the prices of FILE, compute its features, cut its splits, prove no look-ahead.
+
+    Everything training would refuse is refused here, in seconds and without training.
+    """
+    from rsc.config.load import load_run_config
+
+    config = load_run_config(file, override or ())
+    document = _checked(config)
+    if json:
+        print_json(document)
+        return
+    _print_folds(document["folds"])
+    _print_warnings(document["instruments"])
+    say(f"{file}: prices, features and splits are sound; no feature looks ahead")
+
+
+@_app.command(epilog=examples("rsc data describe examples/01-first-run.yaml"))
+def describe(
+    file: FileArgument, override: OverrideOption = None, *, json: JsonOption = False
+) -> None:
+    """Show the instruments of FILE: bars, dates, periods per year, odd opens, digest."""
+    from rsc.config.load import load_run_config
+    from rsc.market.sources import load_bars
+
+    config = load_run_config(file, override or ())
+    instruments = [_facts(bars, config) for bars in load_bars(config.data)]
+    if json:
+        print_json({"instruments": instruments})
+        return
+    columns = (
+        Column("instrument"),
+        number_column("bars"),
+        Column("from", fixed=True),
+        Column("to", fixed=True),
+        number_column("bars a year"),
+        number_column("stale opens"),
+    )
+    print_table(columns, [_row(facts) for facts in instruments])
+    _print_warnings(instruments)
+
+
+def _facts(bars: Bars, config: RunConfig) -> dict[str, Any]:
+    """Return what there is to know of one instrument, as plain values."""
+    from rsc.market.bars import check_bars
+
+    return {
+        "instrument": bars.instrument,
+        "bars": len(bars),
+        "first": _day(int(bars.stamp[0])),
+        "last": _day(int(bars.stamp[-1])),
+        "bar_seconds": bars.bar_seconds,
+        "periods_per_year": config.data.periods_per_year or bars.periods_per_year,
+        "adjusted": bars.adjusted,
+        "stale_open_share": bars.stale_open_share,
+        "extra_columns": sorted(bars.extras),
+        "digest": bars.digest,
+        "warnings": list(check_bars(bars)),
+    }
+
+
+def _row(facts: dict[str, Any]) -> list[str]:
+    return [
+        facts["instrument"],
+        count(facts["bars"]),
+        facts["first"],
+        facts["last"],
+        f"{facts['periods_per_year']:.6g}",
+        percent(facts["stale_open_share"]),
+    ]
+
+
+def _checked(config: RunConfig) -> dict[str, Any]:
+    """Do everything training does with prices before it trains."""
+    from rsc.market.build import build_market
+    from rsc.market.sources import load_bars
+    from rsc.market.splits import make_folds
+
+    bars = load_bars(config.data)
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    market = build_market(bars, config.features, folds[0], config.data.periods_per_year)
+    return {
+        "instruments": [_facts(one, config) for one in bars],
+        "feature_names": list(market.feature_names),
+        "warm_up_bars": market.first_bar.tolist(),
+        "periods_per_year": market.periods_per_year,
+        "data_digest": market.digest,
+        "folds": _fold_rows(bars, folds),
+        "look_ahead": _proofs(bars, config),
+    }
+
+
+def _proofs(bars: tuple[Bars, ...], config: RunConfig) -> list[dict[str, Any]]:
+    """Prove on samples that no feature uses later bars; raise where one does."""
+    import numpy as np
+
+    from rsc.market.look_ahead import prove_no_look_ahead
+
+    rng = np.random.default_rng(config.seed)
+    proofs = [prove_no_look_ahead(one, config.features, _PROOF_SAMPLES, rng) for one in bars]
+    for proof in proofs:
+        proof.require()
+    return [
+        {"instrument": p.instrument, "columns": len(p.columns), "samples": len(p.samples)}
+        for p in proofs
+    ]
+
+
+def _fold_rows(bars: tuple[Bars, ...], folds: tuple[Any, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "fold": fold.index,
+            "split": name,
+            "instrument": one.instrument,
+            "decisions": part.end - part.start,
+            "first": _day(int(one.stamp[part.start])),
+            "last": _day(int(one.stamp[part.end])),
+        }
+        for fold in folds
+        for name in _SPLIT_NAMES
+        for one, part in zip(bars, getattr(fold, name), strict=True)
+    ]
+
+
+def _print_folds(rows: list[dict[str, Any]]) -> None:
+    columns = (
+        number_column("fold"),
+        Column("split", fixed=True),
+        Column("instrument"),
+        number_column("decisions"),
+        Column("from", fixed=True),
+        Column("to", fixed=True),
+    )
+    print_table(
+        columns,
+        [
+            [
+                str(row["fold"]),
+                row["split"],
+                row["instrument"],
+                count(row["decisions"]),
+                row["first"],
+                row["last"],
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _print_warnings(instruments: list[dict[str, Any]]) -> None:
+    for facts in instruments:
+        for sentence in facts["warnings"]:
+            say(f"note: {sentence}")
+
+
+def _day(stamp_ns: int) -> str:
+    return datetime.fromtimestamp(stamp_ns / 1e9, tz=UTC).strftime("%Y-%m-%d")

@@ -21,6 +21,7 @@ from rsc.market.scaling import scale, scaling_warm_up
 from rsc.market.stamps import stamp_text
 
 Floats = NDArray[np.float64]
+_Matrix = tuple[tuple[str, ...], Floats]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,8 @@ def prove_no_look_ahead(
     UserError
         There is no bar after the warm-up to sample, or a feature fails on the bars as given.
     """
-    names, base, warm_up = _matrix(bars, config)
+    table = compute_features(bars, config)
+    warm_up = table.warm_up + scaling_warm_up(config.scaling)
     choices = np.arange(warm_up, len(bars) - 1)
     if choices.size == 0:
         raise UserError(
@@ -102,50 +104,57 @@ def prove_no_look_ahead(
             f"for look-ahead, must be at least {warm_up + 2}"
         )
     drawn = np.sort(rng.choice(choices, size=min(samples, choices.size), replace=False))
+    # One kind at a time: a function that fails on other bars must not accuse its neighbours.
+    kinds = [config.model_copy(update={"columns": (spec,)}) for spec in config.columns]
+    base = [_matrix(bars, kind) for kind in kinds]
     violations: dict[str, str] = {}
     for t in map(int, drawn):
         for what, changed in (("changed", _perturbed(bars, t, rng)), ("cut off", _cut(bars, t))):
-            for name, row in _differences(names, base, changed, config, t):
-                violations.setdefault(
-                    name,
-                    f"{bars.instrument}: feature {name!r} at bar {row} "
-                    f"({stamp_text(bars.stamp[row])}) depended on bars after {t}: it was another "
-                    f"when those were {what}, must use bars up to its own only",
-                )
+            for kind, before in zip(kinds, base, strict=True):
+                for name, row in _differences(before, changed, kind, t):
+                    violations.setdefault(name, _sentence(bars, name, row, t, what))
     return LookAheadProof(
         instrument=bars.instrument,
         digest=bars.digest,
-        columns=names,
+        columns=table.names,
         samples=tuple(map(int, drawn)),
         violations=tuple(violations.values()),
     )
 
 
-def _matrix(bars: Bars, config: FeatureConfig) -> tuple[tuple[str, ...], Floats, int]:
-    """Return names, unscaled beside causally scaled features, and the whole warm-up."""
+def _sentence(bars: Bars, name: str, row: int, t: int, what: str) -> str:
+    """Say which feature used which later bars."""
+    return (
+        f"{bars.instrument}: feature {name!r} at bar {row} ({stamp_text(bars.stamp[row])}) "
+        f"depended on bars after {t}: it was another when those were {what}, must use bars up to "
+        "its own only"
+    )
+
+
+def _matrix(bars: Bars, config: FeatureConfig) -> _Matrix:
+    """Return names, and unscaled beside causally scaled features."""
     table = compute_features(bars, config)
     if config.scaling.kind == "train":
-        return table.names, table.values, table.warm_up
+        return table.names, table.values
     scaled = scale(table.values, table.warm_up, config.scaling).astype(np.float64)
-    warm_up = table.warm_up + scaling_warm_up(config.scaling)
-    return table.names, np.hstack((table.values, scaled)), warm_up
+    return table.names, np.hstack((table.values, scaled))
 
 
 def _differences(
-    names: tuple[str, ...], base: Floats, changed: Bars, config: FeatureConfig, t: int
+    before: _Matrix, changed: Bars, config: FeatureConfig, t: int
 ) -> list[tuple[str, int]]:
     """Return (column, first row) where rows <= t differ in any byte."""
+    names, base = before
     try:
-        found, values, _ = _matrix(changed, config)
+        found, values = _matrix(changed, config)
     except UserError:
-        # The features exist on the bars as given; if they fail once later bars are other
-        # ones, all of them may depend on those.
+        # It worked on the bars as given: whether it works depends on the later ones.
         return [(name, t) for name in names]
     if found != names:
         return [(name, t) for name in names if name not in found]
-    before = np.ascontiguousarray(base[: t + 1]).view(np.int64)
-    after = np.ascontiguousarray(values[: t + 1]).view(np.int64)
-    wrong = before != after
+    old = np.ascontiguousarray(base[: t + 1]).view(np.int64)
+    new = np.ascontiguousarray(values[: t + 1]).view(np.int64)
+    wrong = old != new
     columns = np.flatnonzero(wrong.any(axis=0))
     return [(names[c % len(names)], int(np.argmax(wrong[:, c]))) for c in columns]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars, bars_from_frame, make_bars
+from rsc.market.bars import Bars, bars_from_frame, check_bars, make_bars
 from rsc.market.stamps import DAY_NS, day_stamp, periods_per_year, stamp_text
 
 
@@ -389,3 +389,48 @@ def test_make_bars_computes_what_follows_from_the_arrays():
     )
     assert bars.stale_open_share == 0.5
     assert bars.prices[3] is bars.close
+
+
+class TestWarnings:
+    def test_sound_bars_have_none(self):
+        table = frame([100, 101, 102], **{"Adj Close": [99.0, 101.0, 102.0], "Volume": [1, 1, 1]})
+        assert check_bars(bars_of(table)) == ()
+
+    def test_stale_opens_name_their_share(self):
+        table = frame([100, 101, 102, 103])
+        table["Open"] = [100, 100, 101, 103]
+        table["Low"] = 99.0
+        said = check_bars(bars_of(table))[0]
+        assert "a share of 0.667 of the opens equals the close before" in said
+        assert "use fill: next_close" in said
+
+    def test_a_share_of_a_fifth_is_accepted(self):
+        closes = [100.0, 101, 102, 103, 104, 105]
+        table = frame(closes)
+        table["Open"] = [100, 100, *closes[2:]]
+        table["Low"] = 99.0
+        assert not any("opens" in said for said in check_bars(bars_of(table)))
+
+    def test_bars_without_volume_are_counted(self):
+        table = frame([100, 101, 102, 103], Volume=[1, 0, 0, 1])
+        assert (
+            "X: 2 bar(s) have zero volume and cannot be traded, the first at 2024-01-02."
+            in check_bars(bars_of(table))
+        )
+
+    def test_a_volume_of_zeros_is_named(self):
+        said = check_bars(bars_of(frame([100, 101], Volume=[0, 0])))
+        assert any("the volume column is all zero" in sentence for sentence in said)
+
+    def test_prices_without_dividends_are_named(self):
+        (said,) = check_bars(bars_of(frame([100, 101])))
+        assert said == (
+            "X: prices are not adjusted (no Adj Close, or it equals Close): an index or a share "
+            "without dividends, so returns are price returns."
+        )
+
+    @pytest.mark.parametrize("closes", [[100, 101, 50], [100, 101, 202]])
+    def test_a_jump_like_a_split_is_named(self, closes):
+        said = check_bars(bars_of(frame(closes)))[-1]
+        assert "1 price return(s) of one bar lie beyond" in said
+        assert "at 2024-01-03: check for splits that are not adjusted" in said

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.config.training import (
     DqnConfig,
@@ -68,14 +68,6 @@ class RunConfig(BaseModel):
     resources: ResourcesConfig = Field(
         default_factory=ResourcesConfig, description="processes and accounts"
     )
-
-    @field_validator("training", mode="before")
-    @classmethod
-    def _dqn_unless_named(cls, value: Any) -> Any:
-        """Let a file change one number of the default algorithm without naming it."""
-        if isinstance(value, dict) and "algorithm" not in value:
-            return {"algorithm": "dqn", **value}
-        return value
 
     @property
     def horizon_bars(self) -> int:

@@ -7,9 +7,9 @@ Words are RLlib's where RLlib has one; a step is always one decision of one acco
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class _Settings(BaseModel):
@@ -95,7 +95,17 @@ class PpoConfig(_AlgorithmConfig):
     value_coefficient: float = Field(0.5, ge=0, description="weight of the value loss")
 
 
-TrainingConfig = Annotated[DqnConfig | PpoConfig, Field(discriminator="algorithm")]
+def _algorithm_of(value: Any) -> Any:
+    """Return which algorithm is meant; a file need not name the default one."""
+    if isinstance(value, dict):
+        return value.get("algorithm", "dqn")
+    return getattr(value, "algorithm", None)
+
+
+TrainingConfig = Annotated[
+    Annotated[DqnConfig, Tag("dqn")] | Annotated[PpoConfig, Tag("ppo")],
+    Discriminator(_algorithm_of),
+]
 
 
 class EvaluationConfig(_Settings):

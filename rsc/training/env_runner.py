@@ -28,8 +28,13 @@ from rsc.config.training import DqnConfig
 from rsc.errors import RscError
 from rsc.market.matrix import Market
 from rsc.trading.episodes import EpisodeSampler
-from rsc.trading.records import NULL_INDEX, EpisodeState, Phase, Policy, RecordBatch
-from rsc.trading.records import training_episode_ids
+from rsc.trading.records import (
+    EpisodeState,
+    Phase,
+    Policy,
+    RecordBatch,
+    training_episode_ids,
+)
 from rsc.trading.simulator import Simulator, account_size, gather_windows
 from rsc.training.plan import Stream, TrialPlan, account_keys, generator, seed_sequence
 from rsc.training.policy import Explore, action_scores, epsilon_greedy, sample_categorical
@@ -68,12 +73,12 @@ def observation_space(plan: TrialPlan, market: Market) -> Box:
     return Box(-np.inf, np.inf, (size,), np.float32)
 
 
-def action_space(plan: TrialPlan) -> Discrete:
+def action_space(plan: TrialPlan) -> Discrete[np.int64]:
     """Return the space of actions: an index into the configured exposures."""
     return Discrete(len(plan.config.trading.actions))
 
 
-class BatchEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
+class BatchEnvRunner(EnvRunner, Checkpointable):
     """N accounts of one trial; RLlib creates it in the driver or as an actor."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -82,7 +87,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         self.plan: TrialPlan = self.config.env_config["plan"]
         self.market: Market = ray.get(self.config.env_config["market"])
         self._index = int(self.worker_index or 0)
-        self._last_round, self._last_reply = -1, None
+        self._last_round = -1
+        self._last_reply: Reply | None = None
         self.make_env()
         self.make_module()
 
@@ -113,9 +119,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Return the spaces that RLlib builds modules from."""
         spaces = observation_space(self.plan, self.market), action_space(self.plan)
-        return dict.fromkeys(
-            (INPUT_ENV_SPACES, INPUT_ENV_SINGLE_SPACES, DEFAULT_MODULE_ID), spaces
-        )
+        return dict.fromkeys((INPUT_ENV_SPACES, INPUT_ENV_SINGLE_SPACES, DEFAULT_MODULE_ID), spaces)
 
     def assert_healthy(self) -> None:
         """Raise if the runner was not built to its end."""
@@ -221,7 +225,10 @@ class BatchEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]
         root = seed_sequence(self.plan.seed, Stream.RECORDING).generate_state(1, np.uint64)[0]
         mixed = (numbers.astype(np.uint64) + root) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(32)
-        return (mixed * np.uint64(0xD6E8FEB86659FD93) >> np.uint64(11)) < fraction * 2.0**53
+        chosen: NDArray[np.bool_] = (
+            mixed * np.uint64(0xD6E8FEB86659FD93) >> np.uint64(11)
+        ) < fraction * 2.0**53
+        return chosen
 
     def interrupt(self) -> RecordBatch:
         """Close every open episode as interrupted and return what that recorded."""
@@ -282,4 +289,5 @@ def episode_returns(records: RecordBatch) -> NDArray[np.float64]:
     """Return the returns of the episodes that ended with a result in `records`."""
     episodes = records.episodes
     ended = episodes["state"] == EpisodeState.COMPLETED
-    return episodes["episode_return"][ended & (episodes["ended_by"] != NULL_INDEX)]
+    returns: NDArray[np.float64] = episodes["episode_return"][ended]
+    return returns

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
+from rsc.trading.baselines import BASELINES, run_baselines
 from rsc.trading.performance import Performance, performance_of_records
 from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
 from rsc.trading.simulator import Simulator, gather_windows
-from rsc.training.plan import TrialPlan
+from rsc.training.plan import Stream, TrialPlan, seed_sequence
 from rsc.training.policy import action_scores, greedy
 
 
@@ -124,22 +125,51 @@ def evaluate(
     policy : Policy
         Who decides.
     """
-    simulator = Simulator(
-        market, plan.config.trading, accounts=len(ranges_of(plan, phase))
-    )
+    simulator = Simulator(market, plan.config.trading, accounts=len(ranges_of(plan, phase)))
     begin_full_pass(simulator, plan, phase=phase, policy=policy, iteration=iteration)
     while simulator.active.any():
         simulator.step(decide(simulator))
-    records = simulator.drain()
-    return Evaluation(
+    return judge_records(market, phase, policy, iteration, simulator.drain())
+
+
+def evaluate_baselines(plan: TrialPlan, market: Market, *, phase: Phase) -> list[Evaluation]:
+    """Run and judge every baseline on the same bars with the same costs."""
+    records = run_baselines(
+        market,
+        plan.config.trading,
+        ranges_of(plan, phase),
+        trial_id=plan.trial_id,
         phase=phase,
-        policy=policy,
-        iteration=iteration,
-        records=records,
-        performance=performance_of_records(
-            records.episodes,
-            records.steps,
-            records.trades,
-            periods_per_year=market.periods_per_year,
-        ),
+        fold=plan.fold.index,
+        seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
+    )
+    return [
+        judge_records(market, phase, policy, 0, _records_of(records, policy))
+        for policy in BASELINES
+    ]
+
+
+def judge_records(
+    market: Market, phase: Phase, policy: Policy, iteration: int, records: RecordBatch
+) -> Evaluation:
+    """Judge the completed episodes of `records` as one series."""
+    performance = performance_of_records(
+        records.episodes,
+        records.steps,
+        records.trades,
+        periods_per_year=market.periods_per_year,
+    )
+    return Evaluation(
+        phase=phase, policy=policy, iteration=iteration, records=records, performance=performance
+    )
+
+
+def _records_of(records: RecordBatch, policy: Policy) -> RecordBatch:
+    """Return the part of `records` that belongs to the episodes of one policy."""
+    ids = np.unique(records.episodes["episode_id"][records.episodes["policy"] == policy])
+    tables = {
+        name: getattr(records, name) for name in ("episodes", "steps", "operations", "trades")
+    }
+    return RecordBatch(
+        **{name: rows[np.isin(rows["episode_id"], ids)] for name, rows in tables.items()}
     )

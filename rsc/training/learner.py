@@ -28,7 +28,7 @@ PROGRESS_KEY = "progress"
 STATE_AFTER_UPDATE = "state_after_update"
 
 
-class PointerLearner(TorchLearner):  # type: ignore[misc]
+class PointerLearner(TorchLearner):
     """Base of the DQN and PPO learners; a subclass implements :meth:`learn`."""
 
     def build(self) -> None:

@@ -55,9 +55,7 @@ class TrialPlan:
     def fragment_rows(self) -> int:
         """Steps in one sampling round of one env runner."""
         config = self.config
-        return (
-            config.training.rollout_fragment_length * config.resources.num_envs_per_env_runner
-        )
+        return config.training.rollout_fragment_length * config.resources.num_envs_per_env_runner
 
     @property
     def runner_count(self) -> int:
@@ -78,4 +76,4 @@ def generator(seed: int, purpose: Stream, index: int = 0) -> np.random.Generator
 def account_keys(seed: int, runner: int, accounts: int) -> NDArray[np.uint64]:
     """Return one key for each account's episode draws, shape (accounts, 2)."""
     words = seed_sequence(seed, Stream.EPISODES, runner).generate_state(2 * accounts, np.uint64)
-    return words.reshape(accounts, 2)
+    return words.astype(np.uint64, copy=False).reshape(accounts, 2)

@@ -34,7 +34,8 @@ def action_scores(module: Any, observation: NDArray[np.float32]) -> NDArray[np.f
 
 def greedy(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the best action of each row, the first of equals."""
-    return scores.argmax(axis=1)
+    actions: NDArray[np.int64] = scores.argmax(axis=1)
+    return actions
 
 
 def epsilon_greedy(
@@ -53,4 +54,5 @@ def sample_categorical(
 ) -> NDArray[np.int64]:
     """Draw actions from softmax(scores) by the Gumbel-max trick; `epsilon` is unused."""
     del epsilon
-    return (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    actions: NDArray[np.int64] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return actions

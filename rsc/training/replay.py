@@ -18,7 +18,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 Columns = dict[str, NDArray[Any]]
 
 
-class ReplayRing(Checkpointable):  # type: ignore[misc]
+class ReplayRing(Checkpointable):
     """The last steps of `accounts` accounts, sampled uniformly.
 
     Parameters
@@ -59,7 +59,7 @@ class ReplayRing(Checkpointable):  # type: ignore[misc]
         }
 
     def __len__(self) -> int:
-        """Steps that can be sampled now."""
+        """Return how many steps can be sampled now."""
         return max(0, self._filled - self._n_step + 1) * self._accounts
 
     def add(self, fragment: Columns) -> None:

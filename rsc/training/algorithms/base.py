@@ -91,7 +91,7 @@ def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -
     )
 
 
-class ColumnarAlgorithm(Algorithm):  # type: ignore[misc]
+class ColumnarAlgorithm(Algorithm):
     """Rounds of flat columns; a subclass implements :meth:`learn_from`."""
 
     def setup(self, config: Any) -> None:
@@ -298,7 +298,7 @@ class ColumnarAlgorithm(Algorithm):  # type: ignore[misc]
 
     def _copy_weights(self) -> None:
         if self._pairs is not None:
-            torch._foreach_copy_(*self._pairs)  # noqa: SLF001
+            torch._foreach_copy_(*self._pairs)
 
     def inference_weights(self) -> dict[str, Any]:
         """Return the current weights that choose actions, by module id."""

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.dqn import DQN, DQNConfig
-from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS, DQNLearner
+from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS
+from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.columns import Columns as RLlibColumns
 from ray.rllib.core.learner.utils import update_target_network
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -30,7 +31,7 @@ from rsc.training.replay import Columns, ReplayRing
 RING_KEY = "replay"
 
 
-class PointerDQNConfig(DQNConfig):  # type: ignore[misc]
+class PointerDQNConfig(DQNConfig):
     """RLlib's DQN settings, bound to our algorithm class."""
 
     def __init__(self, algo_class: Any = None) -> None:
@@ -68,7 +69,7 @@ class PointerDQNConfig(DQNConfig):  # type: ignore[misc]
         return super().get_default_rl_module_spec()
 
 
-class PointerDQNLearner(PointerLearner, DQNLearner):  # type: ignore[misc]
+class PointerDQNLearner(PointerLearner, DQNTorchLearner):
     """Huber loss on Q-values; target network copied by environment steps."""
 
     def build(self) -> None:
@@ -114,7 +115,8 @@ class PointerDQNLearner(PointerLearner, DQNLearner):  # type: ignore[misc]
             )
             best = target.gather(1, chooser.argmax(1, keepdim=True))[:, 0]
             reward = self.tensor(batch["reward"], torch.float32) * training.reward_scale
-            return reward + self.tensor(batch["discount"], torch.float32) * best
+            result: torch.Tensor = reward + self.tensor(batch["discount"], torch.float32) * best
+            return result
 
     def _update_target(self, steps: int) -> None:
         if steps - self._target_updated_at < self.config.target_network_update_freq:
@@ -132,7 +134,7 @@ class PointerDQNLearner(PointerLearner, DQNLearner):  # type: ignore[misc]
         self._target_updated_at = state["target_updated_at"]
 
 
-class PointerDQN(ColumnarAlgorithm, DQN):  # type: ignore[misc]
+class PointerDQN(ColumnarAlgorithm, DQN):
     """DQN over rounds of flat columns."""
 
     @classmethod

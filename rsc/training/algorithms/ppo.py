@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo.ppo import PPO, PPOConfig
-from ray.rllib.algorithms.ppo.ppo_learner import PPOLearner
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns as RLlibColumns
 
 from rsc.config.training import PpoConfig
@@ -27,7 +27,7 @@ from rsc.training.plan import Stream, generator
 from rsc.training.replay import Columns
 
 
-class PointerPPOConfig(PPOConfig):  # type: ignore[misc]
+class PointerPPOConfig(PPOConfig):
     """RLlib's PPO settings, bound to our algorithm class."""
 
     def __init__(self, algo_class: Any = None) -> None:
@@ -93,7 +93,7 @@ def generalised_advantages(
     return advantage
 
 
-class PointerPPOLearner(PointerLearner, PPOLearner):  # type: ignore[misc]
+class PointerPPOLearner(PointerLearner, PPOTorchLearner):
     """Clipped surrogate over shuffled minibatches."""
 
     def build(self) -> None:
@@ -211,7 +211,7 @@ def log_probability(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     return logits.log_softmax(1).gather(1, action[:, None])[:, 0]
 
 
-class PointerPPO(ColumnarAlgorithm, PPO):  # type: ignore[misc]
+class PointerPPO(ColumnarAlgorithm, PPO):
     """PPO over rounds of flat columns."""
 
     @classmethod
@@ -223,9 +223,7 @@ class PointerPPO(ColumnarAlgorithm, PPO):  # type: ignore[misc]
         """Learn from exactly this round, then forget it."""
         columns = join_accounts([reply.columns for reply in replies])
         rows = len(columns["row"])
-        flat = {
-            name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()
-        }
+        flat = {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}
         training: PpoConfig = self.plan.config.training  # type: ignore[assignment]
         size = min(training.minibatch_size, len(flat["row"]))
         self.updates += training.epochs * (len(flat["row"]) // size)

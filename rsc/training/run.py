@@ -1,0 +1,374 @@
+"""A run from its configuration to its last row, and back from a checkpoint.
+
+The order of things is what makes a run whole: prices, features and splits are checked
+before a row is written; the run row exists before Ray starts; every fold is one trial;
+the run is completed only after everything is in the database. A signal ends it with a
+checkpoint and closed episodes; a kill ends it anywhere, and `resume` goes on from the
+last checkpoint with the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from rsc.config.load import config_digest, config_from_mapping, config_mapping
+from rsc.config.progress import ProgressListener, SilentProgress
+from rsc.config.run import RunConfig
+from rsc.config.training import DqnConfig
+from rsc.errors import RscError, UserError
+from rsc.market.bars import Bars
+from rsc.market.build import build_market, market_digest
+from rsc.market.matrix import Market
+from rsc.market.sources import load_bars
+from rsc.market.splits import Fold, make_folds
+from rsc.store.lease import holder_of_this_process
+from rsc.store.queries import run_configuration
+from rsc.store.rows import NewRun, RunState, TrialContext, TryRow
+from rsc.store.store import SqlRunStore, open_store
+from rsc.trading.performance import Performance
+from rsc.trading.records import Phase, Policy
+from rsc.training.plan import TrialPlan
+from rsc.training.trial import StopRequestedError, Trial, TrialResult
+
+DEFAULT_FOLDER = Path("runs")
+
+
+class RunInterruptedError(KeyboardInterrupt):
+    """The run was asked to stop, and did so in order: it can be resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a completed run found.
+
+    Attributes
+    ----------
+    run_id : str
+        Its id.
+    trials : tuple of TrialResult
+        One for each fold.
+    """
+
+    run_id: str
+    trials: tuple[TrialResult, ...] = field(default=())
+
+
+def train_run(
+    config: RunConfig | None,
+    *,
+    database_url: str | None = None,
+    resume: str | None = None,
+    folder: Path = DEFAULT_FOLDER,
+    progress: ProgressListener | None = None,
+) -> RunResult:
+    """Train, judge and record a run.
+
+    Parameters
+    ----------
+    config : RunConfig or None
+        The effective configuration; None to take that of the resumed run.
+    database_url : str, optional
+        Where facts go; default as `rsc.store.engine.parse_url` says.
+    resume : str, optional
+        Id of an unfinished run to go on with.
+    folder : Path
+        Checkpoints and spool lie in ``folder / run_id``.
+    progress : ProgressListener, optional
+        Hears what happens.
+
+    Raises
+    ------
+    UserError
+        Something given is wrong; nothing was begun.
+    RunInterruptedError
+        SIGINT or SIGTERM; the run can be resumed.
+    """
+    store = open_store(database_url)
+    try:
+        config = _resumed_config(store, resume, config) if resume else config
+        if config is None:
+            raise UserError("no run file was given, there must be one (or --resume RUN)")
+        prepared = _prepare(config)
+        run_id = resume or _create(store, config, prepared)
+        return _Run(store, run_id, config, prepared, folder, progress or SilentProgress()).train()
+    finally:
+        store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """Prices and folds, checked before anything is written."""
+
+    bars: tuple[Bars, ...]
+    folds: tuple[Fold, ...]
+
+    def market(self, config: RunConfig, fold: Fold) -> Market:
+        return build_market(self.bars, config.features, fold, config.data.periods_per_year)
+
+
+def _prepare(config: RunConfig) -> _Prepared:
+    bars = load_bars(config.data)
+    horizon = config.training.n_step if isinstance(config.training, DqnConfig) else 1
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=horizon)
+    prepared = _Prepared(bars=bars, folds=folds)
+    prepared.market(config, folds[0])  # refuses what only shows when features are built
+    return prepared
+
+
+def _resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) -> RunConfig:
+    stored = config_from_mapping(run_configuration(store.engine, run_id), where=f"run {run_id}")
+    if given is not None and given != stored:
+        raise UserError(
+            f"run {run_id} was begun with another configuration than the file given",
+            f"`rsc train --resume {run_id}` takes the run's own; train a new run to change it",
+        )
+    return stored
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and is short enough to type."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    tail = "".join(secrets.choice(alphabet) for _ in range(4))
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{tail}"
+
+
+def _create(store: SqlRunStore, config: RunConfig, prepared: _Prepared) -> str:
+    run_id = new_run_id()
+    store.create_run(
+        NewRun(
+            run_id=run_id,
+            name=config.name,
+            config=config_mapping(config),
+            config_sha256=config_digest(config),
+            data_digest=market_digest(prepared.bars),
+            code_version=version("rsc"),
+            seed=config.seed,
+            image_digest=os.environ.get("RSC_IMAGE_DIGEST"),
+            host=_host_facts(),
+        )
+    )
+    return run_id
+
+
+def _host_facts() -> dict[str, Any]:
+    packages = ("ray", "torch", "numpy", "numba", "gymnasium")
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpu_count": os.cpu_count(),
+        **{name: version(name) for name in packages},
+    }
+
+
+class _Run:
+    """One attempt of a run."""
+
+    def __init__(
+        self,
+        store: SqlRunStore,
+        run_id: str,
+        config: RunConfig,
+        prepared: _Prepared,
+        folder: Path,
+        progress: ProgressListener,
+    ) -> None:
+        self.store, self.run_id, self.config = store, run_id, config
+        self.prepared, self.progress = prepared, progress
+        self.folder = folder / run_id
+        self.digest = config_digest(config)
+        self.attempt = 0
+        self._stop = threading.Event()
+
+    def train(self) -> RunResult:
+        self.attempt = self.store.begin_attempt(self.run_id, holder_of_this_process())
+        self._write_tries(RunState.RUNNING)
+        try:
+            result = self._train_folds()
+        except StopRequestedError:
+            self._finish(RunState.INTERRUPTED)
+            raise RunInterruptedError(self.run_id) from None
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            self.progress.finished()
+        self._write_tries(RunState.COMPLETED, result.trials)
+        self._finish(RunState.COMPLETED, _final_metrics(result))
+        return result
+
+    def _finish(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
+        self.store.finish_run(self.run_id, self.attempt, state, final_metrics=metrics)
+
+    def _fail(self, error: BaseException) -> None:
+        """Note why, if the database still can; the first error is the one to tell."""
+        text = error.message if isinstance(error, RscError) else repr(error)
+        try:
+            self.store.finish_run(self.run_id, self.attempt, RunState.FAILED, failure=text)
+        except RscError as second:
+            self.progress.message(f"the failure could not be recorded: {second.message}")
+
+    def _train_folds(self) -> RunResult:
+        from rsc.training.recorder import Recorder
+
+        with local_ray(self.config), self._signals():
+            recorder = Recorder(
+                self.store.engine.url.render_as_string(hide_password=False),
+                self.folder / "spool",
+                self.run_id,
+                self.attempt,
+            )
+            results = tuple(self._train_fold(recorder, fold) for fold in self.prepared.folds)
+            recorder.close()
+        return RunResult(run_id=self.run_id, trials=results)
+
+    def _train_fold(self, recorder: Any, fold: Fold) -> TrialResult:
+        market = self.prepared.market(self.config, fold)
+        trial_id = self.store.create_trial(
+            self.run_id,
+            attempt=self.attempt,
+            fold=fold.index,
+            seed=self.config.seed,
+            parameters=config_mapping(self.config),
+        )
+        context = TrialContext(
+            run_id=self.run_id,
+            attempt=self.attempt,
+            trial_id=trial_id,
+            instruments=market.instruments,
+        )
+        plan = TrialPlan(config=self.config, fold=fold, trial_id=trial_id, seed=self.config.seed)
+        self.progress.started(self.run_id, self.config.training.total_steps)
+        trial = Trial(
+            plan,
+            market,
+            context=context,
+            recorder=recorder,
+            folder=self.folder / f"fold-{fold.index}",
+            config_digest=self.digest,
+            progress=self.progress,
+            stop_requested=self._stop.is_set,
+        )
+        result = trial.run()
+        self.store.finish_trial(context, RunState.COMPLETED, best_iteration=result.best_iteration)
+        return result
+
+    def _write_tries(self, state: RunState, results: tuple[TrialResult, ...] = ()) -> None:
+        """Enter this try in the ledger, once for every instrument: it counts once begun."""
+        judged = [result.validation[Policy.AGENT] for result in results]
+        for bars in self.prepared.bars:
+            self.store.record_try(
+                TryRow(
+                    instrument=bars.instrument,
+                    first_date=_date(bars.stamp[0]),
+                    last_date=_date(bars.stamp[-1]),
+                    data_digest=market_digest(self.prepared.bars),
+                    parameters_digest=self.digest,
+                    seed=self.config.seed,
+                    run_id=self.run_id,
+                    state=state,
+                    **_try_statistics(judged),
+                )
+            )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let the first SIGINT or SIGTERM ask for an orderly end, the second end at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            del frame
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+            name = signal.Signals(number).name
+            self.progress.message(f"{name}: stopping after this round, with a checkpoint")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, handle) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def local_ray(config: RunConfig) -> Iterator[None]:
+    """Have a Ray to work with: the one that is there, or a local one until the end."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    resources = config.resources
+    processes = resources.num_env_runners + resources.num_learners + 1
+    ray.init(
+        address=os.environ.get("RAY_ADDRESS"),
+        num_cpus=None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, processes),
+        include_dashboard=None if "RAY_ADDRESS" in os.environ else False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _date(stamp: np.int64) -> datetime:
+    return datetime.fromtimestamp(int(stamp) / 1e9, UTC)
+
+
+def _final_metrics(result: RunResult) -> dict[str, Any]:
+    """Return the judgement of every fold as JSON can hold it."""
+    return {
+        "folds": [
+            {
+                "fold": trial.fold,
+                "iterations": trial.iterations,
+                "environment_steps": trial.steps,
+                "best_iteration": trial.best_iteration,
+                **{
+                    phase.name.lower(): {
+                        policy.name.lower(): performance.as_dict()
+                        for policy, performance in found.items()
+                    }
+                    for phase, found in (
+                        (Phase.VALIDATION, trial.validation),
+                        (Phase.TEST, trial.test),
+                    )
+                },
+            }
+            for trial in result.trials
+        ]
+    }
+
+
+def _try_statistics(judged: list[Performance]) -> dict[str, Any]:
+    """Return the per-bar Sharpe ratio of a try; of several folds the mean over bars."""
+    known = [one for one in judged if one.sharpe is not None]
+    if not known:
+        return {}
+    bars = sum(one.bars for one in known)
+    sharpe = sum((one.sharpe or 0.0) / one.periods_per_year**0.5 * one.bars for one in known)
+    return {"sharpe": sharpe / bars, "step_count": bars}

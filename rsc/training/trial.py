@@ -1,0 +1,353 @@
+"""One trial: train, judge by the policy itself, keep the best, judge it once at the end.
+
+The loop is short on purpose: iterate, every few iterations evaluate greedily on the
+validation split, checkpoint after the records are safe, stop early without
+improvement. The test split is touched once, by the best checkpoint, after the last
+decision about training was made. Everything that decides how the loop goes on is in
+`Selection`, which is part of the checkpoint: a killed trial goes on as if it had not
+been.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from rsc.config.progress import EvaluationProgress, IterationProgress, ProgressListener
+from rsc.config.training import DqnConfig
+from rsc.market.matrix import Market
+from rsc.store.rows import CheckpointKind, CheckpointRow, EvaluationRow, IterationRow, TrialContext
+from rsc.trading.performance import Performance
+from rsc.trading.records import Phase, Policy, RecordBatch
+from rsc.training.algorithms.base import ColumnarAlgorithm, configure
+from rsc.training.algorithms.dqn import PointerDQNConfig
+from rsc.training.algorithms.ppo import PointerPPOConfig
+from rsc.training.checkpoints import (
+    Checkpoint,
+    checkpoint_at,
+    keep_only,
+    newest_checkpoint,
+    restore,
+    save_checkpoint,
+)
+from rsc.training.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
+from rsc.training.plan import TrialPlan
+from rsc.training.recorder import Recorder
+
+
+class StopRequestedError(Exception):
+    """A signal asked for the end; the trial has checkpointed and closed its episodes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Selection:
+    """What decides about stopping and about the best checkpoint.
+
+    Attributes
+    ----------
+    best_value : float or None
+        Best validation figure; None while every one was undefined.
+    best_iteration : int or None
+        Iteration of the best checkpoint; None before the first evaluation.
+    evaluations_since_best : int
+        Evaluations without improvement.
+    episodes_completed : int
+        Training episodes that ended with a result.
+    done : bool
+        Training is over; only the final evaluation may be missing.
+    """
+
+    best_value: float | None = None
+    best_iteration: int | None = None
+    evaluations_since_best: int = 0
+    episodes_completed: int = 0
+    done: bool = False
+
+    def consider(self, value: float | None, iteration: int, minimum_improvement: float) -> bool:
+        """Note an evaluation; return whether it is the best so far.
+
+        An undefined figure is never better than another; the first evaluation is the
+        best until there is a better one.
+        """
+        first = self.best_iteration is None
+        better = value is not None and (
+            self.best_value is None or value > self.best_value + minimum_improvement
+        )
+        if first or better:
+            self.best_value, self.best_iteration = value, iteration
+            self.evaluations_since_best = 0
+            return True
+        self.evaluations_since_best += 1
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """What a finished trial found.
+
+    Attributes
+    ----------
+    fold : int
+        Its fold.
+    iterations, steps : int
+        Training behind it.
+    best_iteration : int
+        Iteration of the best checkpoint.
+    validation, test : dict
+        Performance of the agent and of every baseline, by policy.
+    """
+
+    fold: int
+    iterations: int
+    steps: int
+    best_iteration: int
+    validation: dict[Policy, Performance] = field(default_factory=dict)
+    test: dict[Policy, Performance] = field(default_factory=dict)
+
+
+def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm:
+    """Build the configured algorithm with its runners and its learner."""
+    training = plan.config.training
+    config: Any = PointerDQNConfig() if isinstance(training, DqnConfig) else PointerPPOConfig()
+    algorithm: ColumnarAlgorithm = (
+        configure(config, plan, market).set_training(training).build_algo()
+    )
+    return algorithm
+
+
+class Trial:
+    """Trains one plan to its end, from the newest checkpoint if there is one."""
+
+    def __init__(
+        self,
+        plan: TrialPlan,
+        market: Market,
+        *,
+        context: TrialContext,
+        recorder: Recorder,
+        folder: Path,
+        config_digest: str,
+        progress: ProgressListener,
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        self.plan, self.market, self.context = plan, market, context
+        self.recorder, self.folder = recorder, folder
+        self.config_digest, self.progress = config_digest, progress
+        self.stop_requested = stop_requested
+        self.selection = Selection()
+
+    def run(self) -> TrialResult:
+        """Train, then judge the best checkpoint on the test split.
+
+        Raises
+        ------
+        StopRequestedError
+            A stop was requested; a checkpoint was written.
+        """
+        algorithm = build_algorithm(self.plan, ray.put(self.market))
+        algorithm.record_sink = self._append
+        algorithm.stop_requested = self.stop_requested
+        try:
+            self._restore(algorithm)
+            while not self.selection.done:
+                self._iterate(algorithm)
+            return self._finish(algorithm)
+        finally:
+            algorithm.stop()
+
+    def _append(self, batch: RecordBatch) -> None:
+        self.recorder.append(self.context, batch)
+
+    def _restore(self, algorithm: ColumnarAlgorithm) -> None:
+        checkpoint = newest_checkpoint(self.folder, config_digest=self.config_digest)
+        if checkpoint is None:
+            return
+        restore(algorithm, checkpoint)
+        self.selection = Selection(**checkpoint.progress)
+        self.progress.message(
+            f"going on from iteration {checkpoint.iteration} ({checkpoint.steps:,} steps)"
+        )
+
+    # --- training -----------------------------------------------------------------------
+
+    def _iterate(self, algorithm: ColumnarAlgorithm) -> None:
+        started, steps = time.perf_counter(), algorithm.steps
+        algorithm.train()
+        seconds = time.perf_counter() - started
+        self._report_iteration(algorithm, seconds, algorithm.steps - steps)
+        over = algorithm.steps >= self.plan.config.training.total_steps
+        if self.stop_requested() and not over:
+            self._interrupt(algorithm)
+        if over or algorithm.iteration % self.plan.config.evaluation.interval == 0:
+            self._validate(algorithm, over=over)
+
+    def _report_iteration(self, algorithm: ColumnarAlgorithm, seconds: float, steps: int) -> None:
+        returns, statistics = algorithm.returns, algorithm.statistics
+        mean = float(np.mean(returns)) if returns else None
+        self.selection.episodes_completed += len(returns)
+        row = IterationRow(
+            iteration=algorithm.iteration,
+            environment_steps=algorithm.steps,
+            learner_updates=algorithm.updates,
+            episodes_completed=self.selection.episodes_completed,
+            seconds=seconds,
+            steps_per_second=steps / seconds,
+            episode_return_mean=mean,
+            learning_rate=self.plan.config.training.lr,
+            **statistics,
+        )
+        self.recorder.write("add_iteration", self.context, row)
+        self.progress.iteration(
+            IterationProgress(
+                iteration=algorithm.iteration,
+                environment_steps=algorithm.steps,
+                total_steps=self.plan.config.training.total_steps,
+                steps_per_second=steps / seconds,
+                episode_return_mean=mean,
+                loss=statistics.get("loss"),
+            )
+        )
+
+    def _interrupt(self, algorithm: ColumnarAlgorithm) -> None:
+        algorithm.interrupt_episodes()
+        self._checkpoint(algorithm, best=False)
+        raise StopRequestedError
+
+    def _validate(self, algorithm: ColumnarAlgorithm, *, over: bool) -> None:
+        """Judge the current policy on the validation split and decide how to go on."""
+        config = self.plan.config.evaluation
+        evaluation = self._evaluate(algorithm, Phase.VALIDATION, algorithm.iteration)
+        self._record(evaluation, checkpoint_iteration=algorithm.iteration)
+        best = self.selection.consider(
+            selection_value(evaluation, config.metric),
+            algorithm.iteration,
+            config.minimum_improvement,
+        )
+        judged = evaluation.performance
+        self.progress.evaluation(
+            EvaluationProgress(
+                iteration=algorithm.iteration,
+                sharpe=judged.sharpe,
+                sharpe_low=judged.sharpe_low,
+                sharpe_high=judged.sharpe_high,
+                total_return=judged.total_return or 0.0,
+                best=best,
+            )
+        )
+        early = (
+            self.selection.evaluations_since_best >= config.patience
+            and algorithm.iteration >= config.minimum_iterations
+        )
+        if early and not over:
+            self.progress.message(
+                f"stopped early: no better validation {config.metric} in "
+                f"{config.patience} evaluations"
+            )
+        if early or over:
+            self.selection.done = True
+            algorithm.interrupt_episodes()
+        self._checkpoint(algorithm, best=best)
+
+    def _checkpoint(self, algorithm: ColumnarAlgorithm, *, best: bool) -> None:
+        """Save after all records are in the database, so that a checkpoint never runs ahead."""
+        self.recorder.flush()
+        checkpoint = save_checkpoint(
+            algorithm,
+            self.folder,
+            config_digest=self.config_digest,
+            progress=asdict(self.selection),
+        )
+        kinds = [CheckpointKind.LAST] + ([CheckpointKind.BEST] if best else [])
+        for kind in kinds:
+            self.recorder.write("add_checkpoint", self.context, checkpoint_row(checkpoint, kind))
+        self.recorder.flush()
+        kept = {algorithm.iteration, self.selection.best_iteration or algorithm.iteration}
+        keep_only(self.folder, kept)
+
+    # --- judging ------------------------------------------------------------------------
+
+    def _evaluate(self, algorithm: ColumnarAlgorithm, phase: Phase, iteration: int) -> Evaluation:
+        decide = greedy_decisions(algorithm.greedy_module(), self.plan, self.market)
+        return evaluate(decide, self.plan, self.market, phase=phase, iteration=iteration)
+
+    def _record(
+        self,
+        evaluation: Evaluation,
+        *,
+        checkpoint_iteration: int | None,
+        is_final: bool = False,
+    ) -> None:
+        self._append(evaluation.records)
+        self.recorder.write(
+            "add_evaluation",
+            self.context,
+            evaluation_row(
+                evaluation, checkpoint_iteration=checkpoint_iteration, is_final=is_final
+            ),
+        )
+
+    def _finish(self, algorithm: ColumnarAlgorithm) -> TrialResult:
+        """Touch the test split once, with the best checkpoint; judge the baselines beside it."""
+        best = self.selection.best_iteration or algorithm.iteration
+        iterations, steps = algorithm.iteration, algorithm.steps
+        if best != algorithm.iteration:
+            checkpoint = checkpoint_at(self.folder, best, config_digest=self.config_digest)
+            restore(algorithm, checkpoint)
+        result = TrialResult(
+            fold=self.plan.fold.index, iterations=iterations, steps=steps, best_iteration=best
+        )
+        for phase, found in ((Phase.VALIDATION, result.validation), (Phase.TEST, result.test)):
+            agent = self._evaluate(algorithm, phase, best)
+            if phase is Phase.TEST:
+                self._record(agent, checkpoint_iteration=best, is_final=True)
+            found[Policy.AGENT] = agent.performance
+            for baseline in evaluate_baselines(self.plan, self.market, phase=phase):
+                self._record(baseline, checkpoint_iteration=None, is_final=phase is Phase.TEST)
+                found[baseline.policy] = baseline.performance
+        self.recorder.flush()
+        return result
+
+
+def selection_value(evaluation: Evaluation, metric: str) -> float | None:
+    """Return the validation figure that chooses the best checkpoint."""
+    if metric == "episode_return":
+        return evaluation.episode_return
+    value: float | None = getattr(evaluation.performance, metric)
+    return value
+
+
+def evaluation_row(
+    evaluation: Evaluation, *, checkpoint_iteration: int | None, is_final: bool
+) -> EvaluationRow:
+    """Return the row of an evaluation."""
+    judged_series = evaluation.performance
+    return EvaluationRow(
+        phase=evaluation.phase,
+        iteration=evaluation.iteration,
+        policy=evaluation.policy,
+        periods_per_year=judged_series.periods_per_year,
+        step_count=judged_series.bars,
+        episode_return=evaluation.episode_return,
+        metrics=judged_series.as_dict(),
+        undefined=judged_series.undefined,
+        is_final=is_final,
+        checkpoint_iteration=checkpoint_iteration,
+    )
+
+
+def checkpoint_row(checkpoint: Checkpoint, kind: CheckpointKind) -> CheckpointRow:
+    """Return the row of a checkpoint."""
+    return CheckpointRow(
+        iteration=checkpoint.iteration,
+        kind=kind,
+        uri=checkpoint.path.absolute().as_uri(),
+        digest=checkpoint.digest,
+        size_bytes=checkpoint.size_bytes,
+        environment_steps=checkpoint.steps,
+    )

@@ -1,0 +1,21 @@
+"""One local Ray for all training tests of a test process: starting it costs ten seconds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from training_runs import small_config
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """A local Ray with room for four env runners and a learner."""
+    from rsc.training.run import local_ray
+
+    with local_ray(small_config(runners=4, learners=1)):
+        yield

@@ -1,0 +1,34 @@
+"""Choosing actions from scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rsc.training.policy import epsilon_greedy, greedy, sample_categorical
+
+
+def test_greedy_takes_the_first_of_equal_scores():
+    scores = np.array([[1.0, 2.0, 2.0], [5.0, 5.0, 5.0]], np.float32)
+    assert greedy(scores).tolist() == [1, 0]
+
+
+def test_epsilon_zero_is_greedy_and_epsilon_one_is_uniform():
+    scores = np.tile(np.array([0.0, 9.0, 1.0], np.float32), (30_000, 1))
+    rng = np.random.default_rng(1)
+    assert (epsilon_greedy(scores, rng, 0.0) == 1).all()
+    counts = np.bincount(epsilon_greedy(scores, rng, 1.0), minlength=3)
+    assert abs(counts / 30_000 - 1 / 3).max() < 0.02
+
+
+def test_categorical_draws_follow_the_softmax_of_the_scores():
+    probabilities = np.array([0.2, 0.7, 0.1])
+    scores = np.tile(np.log(probabilities).astype(np.float32), (60_000, 1))
+    counts = np.bincount(sample_categorical(scores, np.random.default_rng(2), 0.0), minlength=3)
+    assert abs(counts / 60_000 - probabilities).max() < 0.01
+
+
+def test_the_same_generator_gives_the_same_actions():
+    scores = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    for explore in (epsilon_greedy, sample_categorical):
+        left, right = (explore(scores, np.random.default_rng(5), 0.5) for _ in range(2))
+        assert (left == right).all()

@@ -1,0 +1,67 @@
+"""What holds for every algorithm, number of processes and database alike."""
+
+from __future__ import annotations
+
+import pytest
+from training_runs import small_config
+
+from rsc.store.engine import create_engine
+from rsc.store.digest import record_digest
+from rsc.store.queries import run_overview
+from rsc.store.verify import verify_run
+from rsc.trading.records import Policy
+from rsc.training.run import train_run
+
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture
+def train(ray_session, tmp_path, database_url):
+    def run(config):
+        result = train_run(config, database_url=database_url, folder=tmp_path / "runs")
+        return result, create_engine(database_url)
+
+    return run
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize(("runners", "learners"), [(0, 0), (1, 0), (2, 0), (4, 0), (0, 1), (2, 1)])
+def test_every_shape_trains_records_and_verifies(train, algorithm, runners, learners):
+    result, engine = train(small_config(algorithm, runners=runners, learners=learners))
+    trial = result.trials[0]
+    assert trial.steps >= 4096
+    assert set(trial.test) == set(Policy)
+    verdict = verify_run(engine, result.run_id)
+    assert verdict.findings == ()
+    overview = run_overview(engine, result.run_id)
+    assert overview.state == "completed"
+    counts = overview.counts
+    # all accounts' steps and the evaluations are there, nothing twice
+    assert counts["steps"] >= trial.steps
+    assert counts["episodes"] > 0
+    assert counts["trades"] > 0
+    assert counts["trading_operations"] >= counts["trades"]
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("runners", [0, 2])
+def test_the_same_config_and_seed_give_equal_records(
+    ray_session, tmp_path, algorithm, runners
+):
+    digests = []
+    for name in ("first", "second"):
+        url = f"sqlite:///{tmp_path / name}.db"
+        config = small_config(algorithm, runners=runners)
+        result = train_run(config, database_url=url, folder=tmp_path / name)
+        digests.append(record_digest(create_engine(url), result.run_id))
+    assert digests[0] == digests[1]
+
+
+def test_another_seed_gives_other_records(ray_session, tmp_path):
+    digests = []
+    for seed in (1, 2):
+        url = f"sqlite:///{tmp_path / str(seed)}.db"
+        config = small_config().model_copy(update={"seed": seed})
+        result = train_run(config, database_url=url, folder=tmp_path / str(seed))
+        digests.append(record_digest(create_engine(url), result.run_id))
+    assert digests[0] != digests[1]

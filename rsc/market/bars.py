@@ -23,8 +23,6 @@ from rsc.errors import UserError
 from rsc.market.stamps import (
     SECOND_NS,
     At,
-    check_gap,
-    check_order,
     median_spacing,
     periods_per_year,
     read_stamps,
@@ -182,19 +180,16 @@ def bars_from_frame(
     Parameters
     ----------
     frame : DataFrame
-        Columns Date (or Datetime, Timestamp, Time), Open, High, Low, Close, and
-        optionally Adj Close and Volume, in any case; further numeric columns become
-        extras, other columns are ignored.
-    instrument : str
-        Name of the instrument.
-    where : str
-        Name of the file for messages.
+        Columns Date (or Datetime, Timestamp, Time), Open, High, Low, Close, optionally Adj
+        Close and Volume, in any case; further numeric columns become extras.
+    instrument, where : str
+        Names of the instrument and, for messages, of the file.
     bar_label : {'right', 'left'}
         Whether a stamp is the close or the open of its bar; 'left' shifts all stamps by
         one bar length (the median spacing).
     price_adjustment : {'auto', 'none'}
-        'auto': with an Adj Close column, f = Adj Close / Close and all four prices are
-        multiplied by f_j / f_first, so that no price depends on a later dividend.
+        'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, and no price
+        depends on a later dividend.
     columns : mapping of str to str, optional
         The file's name for any of ``COLUMN_WORDS``.
     timezone : str, optional
@@ -202,37 +197,29 @@ def bars_from_frame(
     maximum_gap_days : float, optional
         Longest distance of two bars; default 14 days or five median spacings.
     header_lines : int
-        Lines of the file before the first row: with 1 (CSV) rows are named as lines of
-        the file, with 0 as 'row', counted from 1.
+        1 (CSV): rows are named as lines of the file; 0: as 'row', counted from 1.
 
     Raises
     ------
     UserError
         Any breach, named by file, row and column.
     """
-
-    def at(row: int) -> str:
-        return f"{where}:{row + 1 + header_lines}" if header_lines else f"{where}: row {row + 1}"
-
+    at = _row_namer(where, header_lines)
     names = _find_columns(frame, columns or {}, where)
     if len(frame) < 2:
         raise UserError(f"{where}: had {len(frame)} row(s) of prices, must have at least 2")
-    stamp = read_stamps(frame[names["stamp"]], at=at, timezone=timezone)
-    check_order(stamp, name=names["stamp"], at=at)
-    check_gap(stamp, name=names["stamp"], at=at, maximum_gap_days=maximum_gap_days)
-    prices = tuple(_numbers(frame[names[word]], at, "price", above_zero=True) for word in PRICES)
-    _check_range(*prices, names=names, at=at)
+    column = frame[names["stamp"]]
+    stamp = read_stamps(column, at=at, timezone=timezone, maximum_gap_days=maximum_gap_days)
+    prices = _prices(frame, names, at)
     factor = None
     if price_adjustment == "auto" and "adj_close" in names:
         factor = _adjustment(frame[names["adj_close"]], prices[3], at)
-    volume = _numbers(frame[names["volume"]], at, "volume") if "volume" in names else None
-    if factor is not None:
-        prices = tuple(price * factor for price in prices)
+    opened, high, low, close = (p if factor is None else p * factor for p in prices)
     return make_bars(
         instrument=instrument,
         stamp=stamp + median_spacing(stamp) if bar_label == "left" else stamp,
-        prices=(prices[0], prices[1], prices[2], prices[3]),
-        volume=volume,
+        prices=(opened, high, low, close),
+        volume=_numbers(frame[names["volume"]], at, "volume") if "volume" in names else None,
         extras=_extras(frame, set(names.values())),
         adjusted=factor is not None,
     )
@@ -293,9 +280,19 @@ def _jump_warning(bars: Bars) -> tuple[str, ...]:
     return (sentence,)
 
 
+def _row_namer(where: str, header_lines: int) -> At:
+    """Return how rows are named: as lines of a text file, or counted from 1."""
+    if header_lines:
+        return lambda row: f"{where}:{row + 1 + header_lines}"
+    return lambda row: f"{where}: row {row + 1}"
+
+
 def _find_columns(frame: pd.DataFrame, mapping: Mapping[str, str], where: str) -> dict[str, str]:
     """Return word -> the file's column name; stamp and the four prices must be there."""
     names: dict[str, str] = {}
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise UserError(f"{where}: column {twice[0]!r} appeared twice, must be once")
     for word in COLUMN_WORDS:
         if word in mapping:
             wanted, matches = mapping[word], [c for c in frame.columns if c == mapping[word]]
@@ -336,10 +333,11 @@ def _numbers(column: pd.Series[Any], at: At, what: str, *, above_zero: bool = Fa
     return np.ascontiguousarray(numbers)
 
 
-def _check_range(
-    opened: Floats, high: Floats, low: Floats, close: Floats, *, names: dict[str, str], at: At
-) -> None:
-    """Refuse the first bar whose open or close lies outside low to high."""
+def _prices(frame: pd.DataFrame, names: Mapping[str, str], at: At) -> tuple[Floats, ...]:
+    """Return open, high, low, close; refuse the first bar that has one outside low to high."""
+    opened, high, low, close = prices = tuple(
+        _numbers(frame[names[word]], at, "price", above_zero=True) for word in PRICES
+    )
     top, bottom = np.maximum(opened, close), np.minimum(opened, close)
     cases = (
         (high < low, "high", high, "at least the low", low),
@@ -353,6 +351,7 @@ def _check_range(
                 f"{at(row)}: column {names[word]!r} was {values[row]}, must be {must} "
                 f"({bound[row]})"
             )
+    return prices
 
 
 def _adjustment(column: pd.Series[Any], close: Floats, at: At) -> Floats | None:

@@ -1,21 +1,10 @@
 """Splits: which bars train, which choose, which judge.
 
 A fold is three ranges of decision bars in the order train, validation, test; between two of
-them lie purge + embargo bars that no episode covers. Boundaries are dates common to all
-instruments. Cut away is the *end* of the earlier range, so validation and test begin on
-the dates that were asked for.
-
-What could leak, and why the gap has its size. An episode is confined to its range: its
-decisions are at start ... end - 1 and its last reward covers the close of bar ``end``, so no
-training reward or bootstrap reaches past ``end``. Windows of validation may look back over
-training bars: that is the past, and known. Two things remain. (1) A target of n steps
-started at the last decision would reach n bars on if an episode were not cut there: the
-*purge* is that horizon, so the guarantee does not hang on the cut. (2) The first
-validation observations would show the very bars whose outcomes were trained on, and a
-network that remembers them looks wise: the *embargo* is the look-back of an observation
-(window + longest feature), so no bar of a training reward is in any window of validation.
-From validation, which selects, to test it is the same. Not covered: the market's memory
-beyond that look-back, the fading tails of exponential averages, rolling scaling's mean.
+them lie purge + embargo bars that no episode covers (`gap_bars` says what they keep
+out). Boundaries are dates common to all instruments. Cut away is the *end* of the earlier
+range, so validation and test begin on the dates that were asked for. What a range means
+for scaling or training is not known here.
 """
 
 from __future__ import annotations
@@ -208,7 +197,34 @@ def make_folds(
 
 
 def gap_bars(features: FeatureConfig, splits: SplitConfig, *, horizon_bars: int = 1) -> int:
-    """Return purge + embargo: bars between two ranges of a fold that no episode covers."""
+    """Return purge + embargo: bars between two ranges of a fold that no episode covers.
+
+    What could leak, and why the sizes are what they are. An episode is confined to its
+    range: decisions at start ... end - 1, the last reward covers the close of bar ``end``,
+    so no training reward or bootstrap reaches past ``end``. A window of validation may look
+    back over training bars: that is the past, and known. Two things remain:
+
+    1. A target of n steps begun at the last decision would reach n bars on, if episodes
+       were not cut there. The *purge* is that horizon, so that the guarantee does not hang
+       on the cut alone.
+    2. The first windows of validation would show the very bars whose outcomes were
+       trained on, and a network that remembers them looks wise. The *embargo* is the
+       look-back of an observation (window - 1 + longest feature): no bar of a training reward
+       is in any window of validation.
+
+    From validation, which selects, to test it is the same. Not covered: what the market
+    itself remembers for longer, the fading tails of recursive averages, and the mean and
+    deviation of rolling scaling.
+
+    Parameters
+    ----------
+    features : FeatureConfig
+        Gives the look-back.
+    splits : SplitConfig
+        ``purge_bars`` and ``embargo_bars`` replace the derived sizes.
+    horizon_bars : int
+        Bars that a training target reaches on from its decision (n of n-step targets).
+    """
     purge = horizon_bars if splits.purge_bars is None else splits.purge_bars
     embargo = look_back_bars(features) if splits.embargo_bars is None else splits.embargo_bars
     return purge + embargo

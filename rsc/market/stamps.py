@@ -89,8 +89,10 @@ def periods_per_year(stamp: NDArray[np.int64]) -> float:
     return float(len(stamp) / len(dates) * dates_per_year)
 
 
-def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDArray[np.int64]:
-    """Return a column of dates or times as nanoseconds since 1970 UTC.
+def read_stamps(
+    column: pd.Series[Any], *, at: At, timezone: str | None, maximum_gap_days: float | None
+) -> NDArray[np.int64]:
+    """Return a column of dates or times as nanoseconds since 1970 UTC, strictly increasing.
 
     Parameters
     ----------
@@ -101,12 +103,16 @@ def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDAr
     timezone : str or None
         Zone of times that carry no offset; None means UTC. Dates without a time are labels
         and stay at 00:00 UTC.
+    maximum_gap_days : float or None
+        Longest distance of two rows. None admits 14 days, or five times the median
+        spacing where that is more: nights, weekends, holidays, the week after 2001-09-11.
 
     Raises
     ------
     UserError
-        A stamp is missing, unreadable, of another time zone than the first, or a local
-        time that does not exist or exists twice.
+        A stamp is missing, unreadable, of another time zone than the first, a local time
+        that does not exist or exists twice, not later than the row before, or too far
+        from it.
     """
     if not pd.api.types.is_datetime64_any_dtype(column):
         column = _parse(column, at=at, timezone=timezone)
@@ -115,17 +121,14 @@ def read_stamps(column: pd.Series[Any], *, at: At, timezone: str | None) -> NDAr
         column = _localise(column, at=at, timezone=timezone)
     if column.dt.tz is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return _nanoseconds(column, at)
+    stamp = _nanoseconds(column, at)
+    _check_order(stamp, name=str(column.name), at=at)
+    _check_gap(stamp, name=str(column.name), at=at, maximum_gap_days=maximum_gap_days)
+    return stamp
 
 
-def check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
-    """Refuse stamps that repeat or go back, by the first such row.
-
-    Raises
-    ------
-    UserError
-        The stamps do not strictly increase.
-    """
+def _check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
+    """Refuse stamps that repeat or go back, by the first such row."""
     wrong = np.flatnonzero(np.diff(stamp) <= 0)
     if wrong.size == 0:
         return
@@ -141,19 +144,10 @@ def check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
     )
 
 
-def check_gap(
+def _check_gap(
     stamp: NDArray[np.int64], *, name: str, at: At, maximum_gap_days: float | None
 ) -> None:
-    """Refuse a hole that is far beyond the usual spacing of the bars.
-
-    The default admits 14 days, or five times the median spacing where that is more:
-    nights, weekends, holidays and the week after 2001-09-11.
-
-    Raises
-    ------
-    UserError
-        Two consecutive bars are further apart than allowed.
-    """
+    """Refuse a hole that is far beyond the usual spacing of the bars."""
     gaps = np.diff(stamp)
     usual = median_spacing(stamp) / DAY_NS
     allowed = maximum_gap_days or max(MAXIMUM_GAP_DAYS, MAXIMUM_GAP_SPACINGS * usual)

@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rsc.errors import UserError
 from rsc.market.bars import Bars, bars_from_frame, check_bars, make_bars
@@ -69,6 +71,24 @@ class TestPrices:
         assert bars.high.tolist() == [105, 110, 130]
         assert bars.volume.tolist() == [1, 2, 3]
 
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.floats(1, 1e4), st.floats(0.01, 1), st.floats(1, 2), st.floats(1, 2)),
+            min_size=2,
+            max_size=30,
+        )
+    )
+    def test_adjusted_returns_are_total_returns_and_bars_stay_in_order(self, rows):
+        close, factor, up, down = np.array(rows).T
+        table = frame(list(close), **{"Adj Close": close * factor})
+        table["High"], table["Low"] = close * up, close / down
+        bars = bars_of(table)
+        expected = np.diff(np.log(table["Adj Close"]))
+        np.testing.assert_allclose(np.diff(np.log(bars.close)), expected, atol=1e-12)
+        assert (bars.low <= bars.close).all()
+        assert (bars.close <= bars.high).all()
+
     def test_a_later_dividend_changes_no_earlier_price(self):
         early = bars_of(frame([100, 98, 99], **{"Adj Close": [98.0, 98.0, 99.0]}))
         # A dividend of 9 on the fourth day scales the whole Adj Close column down.
@@ -129,6 +149,10 @@ class TestColumns:
 
     def test_a_mapped_column_that_is_missing_is_named(self):
         assert "column 'last' was missing" in refusal(frame([1, 2]), columns={"close": "last"})
+
+    def test_a_column_that_appears_twice_is_refused(self):
+        table = frame([1, 2], a=[1, 2], b=[1, 2]).rename(columns={"b": "a"})
+        assert refusal(table) == "x.parquet: column 'a' appeared twice, must be once"
 
     def test_two_columns_for_one_word_are_refused(self):
         said = refusal(frame([1, 2], Timestamp=["a", "b"]))

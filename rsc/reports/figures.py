@@ -24,7 +24,7 @@ from rsc.trading.records import Policy, Side
 
 FONT = "Inter, 'Segoe UI', system-ui, -apple-system, 'Helvetica Neue', Arial, sans-serif"
 _GAP_PIXELS = 46  # room for a panel's title
-_MARGIN = {"l": 72, "r": 16, "t": 56, "b": 36}
+_MARGIN = {"l": 64, "r": 12, "t": 44, "b": 32}
 LOG_SCALE_FROM = 4.0  # largest over smallest value from which a linear axis hides the start
 
 Panel = tuple[str, int]  # title, height in pixels
@@ -45,6 +45,11 @@ def _figure(panels: Sequence[Panel], *, dates: bool = True) -> go.Figure:
         "xaxis": _x_axis(len(panels), dates=dates),
         "annotations": [],
         "template": "none",
+        "modebar": {
+            "bgcolor": palette.CLEAR,
+            "color": palette.ZERO,
+            "activecolor": palette.QUIET_INK,
+        },
     }
     top = 1.0
     for index, (title, height) in enumerate(panels):
@@ -101,8 +106,10 @@ def _panel_title(title: str, top: float) -> dict[str, Any]:
         "y": top,
         "xanchor": "left",
         "yanchor": "bottom",
+        "xshift": -_MARGIN["l"],  # in line with the text around the chart
         "yshift": 8,
         "showarrow": False,
+        "borderpad": 0,
         "font": {"size": 13, "color": palette.INK},
     }
 
@@ -150,6 +157,9 @@ def split_figure(paths: Sequence[PolicyPath], trades: NDArray[np.void] | None = 
         if path.policy not in {Policy.FLAT, Policy.RANDOM}:
             figure.add_trace(_drawdown_line(path))
     _mark_folds(figure, paths[0])
+    first, last = milliseconds(paths[0].stamp[[0, -1]])
+    edge = 0.008 * (last - first)
+    figure.update_layout(xaxis={"range": [first - edge, last + edge]})
     values = np.concatenate([path.value for path in paths])
     if values.min() > 0 and values.max() / values.min() > LOG_SCALE_FROM:
         figure.update_layout(yaxis={"type": "log", "dtick": "D2"})
@@ -215,7 +225,9 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
     ):
         own = trades[trades["side"] == side]
         figure.add_trace(_markers(own, "entry", name, symbol, colour))
-    figure.add_trace(_markers(trades, "exit", "Exit", "x-thin", palette.INK))
+    # The exit of a reversal is the entry beside it: only the others get a mark of their own.
+    to_flat = trades[~np.isin(trades["exit_timestamp"], trades["entry_timestamp"])]
+    figure.add_trace(_markers(to_flat, "exit", "Exit to flat", "circle-open", palette.INK))
     top = figure.layout.yaxis3.domain[1]
     figure.update_layout(
         legend2=_legend(top, pixels=figure.layout.height - _MARGIN["t"] - _MARGIN["b"]),
@@ -239,9 +251,9 @@ def _markers(
         "hovertemplate": "%{y:,.2f}",
         "marker": {
             "symbol": symbol,
-            "size": 7 if symbol == "x-thin" else 9,
+            "size": 8,
             "color": colour,
-            "line": {"color": colour, "width": 1.4 if symbol == "x-thin" else 0},
+            "line": {"color": colour, "width": 1.6 if symbol.endswith("open") else 0},
         },
     }
 
@@ -255,7 +267,7 @@ def _exposure_area(path: PolicyPath) -> dict[str, Any]:
         hovertemplate="%{y:.0%}",
         fill="tozeroy",
         fillcolor=palette.AGENT_AREA,
-    ) | {"line": {"color": STYLES[Policy.AGENT].colour, "width": 1.2, "shape": "hv"}}
+    ) | {"line": {"color": STYLES[Policy.AGENT].colour, "width": 0.9, "shape": "hv"}}
 
 
 def learning_figure(curves: Sequence[LearningCurve]) -> go.Figure:

@@ -46,8 +46,8 @@ def signed_percent(value: float, digits: int = 1) -> str:
 
 
 def money(value: float) -> str:
-    """Return money: without cents from 10,000 on, where nobody reads them."""
-    return number(value, 0 if abs(value) >= 10_000 else 2)
+    """Return money to the cent."""
+    return number(value, 2)
 
 
 def date_of(stamp: int) -> datetime:

@@ -190,8 +190,9 @@ def _instrument_view(
     key = f"{records.phase.name.lower()}-{instrument}"
     figures[key] = split_figure(paths, trades)
     ends = "; ".join(
-        f"{STYLES[path.policy].label} from {formats.money(path.value[0])} to "
-        f"{formats.money(path.value[-1])}, deepest drawdown {formats.percent(path.drawdown.min())}"
+        f"{STYLES[path.policy].label} from {formats.integer(path.value[0])} to "
+        f"{formats.integer(path.value[-1])}, deepest drawdown "
+        f"{formats.percent(path.drawdown.min())}"
         for path in paths
     )
     return InstrumentView(

@@ -42,7 +42,7 @@ STYLES = {
         label="SMA crossover", colour="#008a6c", dash="dash", width=1.4
     ),
     Policy.RANDOM: PolicyStyle(label="Random", colour="#a8528f", dash="dot", width=1.3),
-    Policy.FLAT: PolicyStyle(label="Flat", colour="#84909c", dash="longdash", width=1.2),
+    Policy.FLAT: PolicyStyle(label="Flat", colour="#84909c", dash="solid", width=1.1),
 }
 
 # Light colour of a chart to its twin on a dark page.

@@ -84,7 +84,7 @@ def _costs(records: SplitRecords) -> Headline:
     initial = float(episodes["initial_portfolio_value"].sum())
     return Headline(
         label="Costs paid",
-        text=formats.money(total),
+        text=formats.integer(total),
         detail=f"{formats.percent(total / initial, 2)} of the initial value",
     )
 

@@ -278,7 +278,7 @@ def cost_rows(records: SplitRecords) -> tuple[CostRow, ...]:
                 carry=formats.money(carry),
                 total=formats.money(total),
                 share=formats.percent(total / initial, 2),
-                traded=formats.money(float(episodes["traded_value"].sum())),
+                traded=formats.integer(float(episodes["traded_value"].sum())),
             )
         )
     return tuple(rows)

@@ -8,13 +8,22 @@ batch go through a temporary table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from io import BytesIO
+from itertools import chain, islice
+from typing import Any
 
 import psycopg2
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from rsc.store.columns import EPISODES, RecordTable
-from rsc.store.encoding import Prepared, copy_binary, sqlite_rows
+from rsc.store.encoding import TRIAL_SHIFT, Prepared, copy_binary, sqlite_rows
+
+# One statement for many rows saves a fifth of SQLite's time for each row.
+_ROWS_IN_A_STATEMENT = 32
 
 
 def write(connection: Connection, prepared: Prepared) -> None:
@@ -22,9 +31,7 @@ def write(connection: Connection, prepared: Prepared) -> None:
     if not len(prepared):
         return
     if connection.dialect.name == "sqlite":
-        cursor = connection.connection.cursor()
-        cursor.executemany(_sqlite_statement(prepared.table), sqlite_rows(prepared))
-        cursor.close()
+        _insert_on_sqlite(connection, prepared)
     elif prepared.table is EPISODES:
         _copy_through_staging(connection, prepared)
     else:
@@ -43,15 +50,31 @@ def _on_conflict(table: RecordTable) -> str:
     return f"ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE episodes.state = 'running'"
 
 
-def _sqlite_statement(table: RecordTable) -> str:
+@cache
+def _sqlite_statement(table: RecordTable, rows: int) -> str:
+    """Return the statement that inserts `rows` rows of plain values."""
     names = _names(table)
-    places = ", ".join(f"?{i + 1}" for i in range(len(names)))
+    places = f"({', '.join('?' * len(names))})"
     if table is EPISODES:
-        names, places = ["trial_id", *names], f"?1 >> 40, {places}"
+        numbered = ", ".join(f"?{i + 1}" for i in range(len(names)))
+        names, places = ["trial_id", *names], f"(?1 >> {TRIAL_SHIFT}, {numbered})"
     return (
-        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) "  # noqa: S608
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([places] * rows)} "  # noqa: S608
         + _on_conflict(table)
     )
+
+
+def _insert_on_sqlite(connection: Connection, prepared: Prepared) -> None:
+    """Insert in statements of many rows, and what is left one by one."""
+    cursor: Any = connection.connection.cursor()
+    rows = sqlite_rows(prepared)
+    many = 1 if prepared.table is EPISODES else _ROWS_IN_A_STATEMENT
+    whole = len(prepared) // many * many
+    if whole:
+        flat = (tuple(chain.from_iterable(islice(rows, many))) for _ in range(whole // many))
+        cursor.executemany(_sqlite_statement(prepared.table, many), flat)
+    cursor.executemany(_sqlite_statement(prepared.table, 1), rows)
+    cursor.close()
 
 
 def _copy(connection: Connection, prepared: Prepared) -> None:
@@ -76,7 +99,8 @@ def _stage(connection: Connection, table: RecordTable, data: bytes) -> None:
     names = ", ".join(_names(table))
     cursor = connection.connection.cursor()
     cursor.execute(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ON COMMIT DELETE ROWS AS "
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} "  # noqa: S608
+        "ON COMMIT DELETE ROWS AS "
         f"SELECT {names} FROM {table.name} LIMIT 0"
     )
     cursor.execute(f"TRUNCATE staged_{table.name}")
@@ -93,3 +117,12 @@ def _stage(connection: Connection, table: RecordTable, data: bytes) -> None:
         + _on_conflict(table)
     )
     cursor.close()
+
+
+def upsert(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> None:
+    """Insert a row or replace the one with the same key."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(**values)
+    key = [column.name for column in table.primary_key]
+    changes = {name: statement.excluded[name] for name in values if name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))

@@ -36,7 +36,7 @@ def integer_bits(values: NDArray[np.generic]) -> NDArray[np.uint64]:
 def text_bits(text: str) -> np.uint64:
     """Return 64 bits that stand for a text."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return np.frombuffer(digest, dtype="<u8")[0].astype(np.uint64)
+    return np.uint64(int.from_bytes(digest, "little"))
 
 
 def scalar_bits(value: float | str | None) -> np.uint64:
@@ -46,8 +46,8 @@ def scalar_bits(value: float | str | None) -> np.uint64:
     if isinstance(value, str):
         return text_bits(value)
     if isinstance(value, float):
-        return float_bits(np.array([value]))[0]
-    return np.array([value], dtype=np.int64).view(np.uint64)[0]
+        return np.uint64(float_bits(np.array([value]))[0])
+    return np.uint64(value & (2**64 - 1))
 
 
 def mix(columns: Iterable[NDArray[np.uint64]], count: int) -> NDArray[np.int64]:

@@ -64,7 +64,7 @@ class Column:
     codes: dict[int, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordTable:
     """One table of records: its name, its dtype, its key and its columns in dtype order."""
 

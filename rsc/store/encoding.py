@@ -101,7 +101,8 @@ def _key_order(table: RecordTable, records: NDArray[np.void]) -> NDArray[np.int6
     if table is EPISODES:
         order = np.argsort(first, kind="stable")
         last = np.append(np.diff(first[order]) != 0, True) if len(order) else order.astype(bool)
-        return order[last]
+        chosen: NDArray[np.int64] = order[last]
+        return chosen
     second = records[table.key[1]]
     rises = (first[1:] > first[:-1]) | ((first[1:] == first[:-1]) & (second[1:] > second[:-1]))
     return None if rises.all() else np.lexsort((second, first))
@@ -151,7 +152,8 @@ def _bits(column: Column, array: NDArray[Any], instruments: tuple[str, ...]) -> 
     if column.kind is ColumnKind.FLOAT:
         return float_bits(array)
     if column.kind is ColumnKind.NAME:
-        return np.array([text_bits(name) for name in instruments], dtype=np.uint64)[array]
+        names = np.array([text_bits(name) for name in instruments], dtype=np.uint64)
+        return np.take(names, array)
     return integer_bits(array)
 
 
@@ -227,8 +229,8 @@ def is_null(column: Column, array: NDArray[Any]) -> NDArray[np.bool_]:
     if not column.nullable:
         return np.zeros(len(array), dtype=bool)
     if column.kind is ColumnKind.FLOAT:
-        return np.isnan(array)
-    return array == (NULL_STAMP if column.kind is ColumnKind.STAMP else NULL_INDEX)
+        return np.asarray(np.isnan(array))
+    return np.asarray(array == (NULL_STAMP if column.kind is ColumnKind.STAMP else NULL_INDEX))
 
 
 def _patterns(prepared: Prepared) -> NDArray[np.int64]:
@@ -261,8 +263,11 @@ def _layout_bytes(part: Prepared, row: int, whole: Prepared) -> bytes:
             names.append(whole.instruments[int(value[0])])
         else:
             names.append("")
-    template = _template(part.table.name, part.table.columns, tuple(names))
-    out = np.full(len(part), template)
+    layout = [
+        (column.name, _wire_type(column), name)
+        for column, name in zip(part.table.columns, names, strict=True)
+    ]
+    out = np.full(len(part), _template((*layout, ("checksum", ">i8", ""))))
     for column, name in zip(part.table.columns, names, strict=True):
         if name == "":
             shift = _POSTGRES_EPOCH if column.kind is ColumnKind.STAMP else 0
@@ -273,7 +278,7 @@ def _layout_bytes(part: Prepared, row: int, whole: Prepared) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _template_of(table: str, layout: tuple[tuple[str, str, str | None], ...]) -> NDArray[np.void]:
+def _template(layout: tuple[tuple[str, str, str | None], ...]) -> NDArray[np.void]:
     """Return one row of a layout with everything filled in but the values."""
     fields: list[tuple[str, str]] = [("#fields", ">i2")]
     for name, code, text in layout:
@@ -287,15 +292,6 @@ def _template_of(table: str, layout: tuple[tuple[str, str, str | None], ...]) ->
         if text:
             row[name] = text.encode()
     return row
-
-
-def _template(
-    table: str, columns: tuple[Column, ...], names: tuple[str | None, ...]
-) -> NDArray[np.void]:
-    layout = [
-        (column.name, _wire_type(column), name) for column, name in zip(columns, names, strict=True)
-    ]
-    return _template_of(table, (*layout, ("checksum", ">i8", "")))
 
 
 def _wire_type(column: Column) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg2
 from sqlalchemy.engine import URL
@@ -18,8 +19,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rsc.errors import RscError, TemporaryError, UserError
-
-_WRONG_ADDRESS = ("does not exist", "no password supplied", "no pg_hba.conf entry")
 
 
 def address(url: URL) -> str:
@@ -35,78 +34,127 @@ def _first_line(error: BaseException, url: URL) -> str:
     return text.replace(str(url.password), "***") if url.password else text
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a library's text or code means: the first rule that fits is told."""
+
+    marks: tuple[str, ...]
+    kind: type[RscError]
+    sentence: str
+    hint: str
+
+
+_DEFECT = "This is a defect: please report it."
+_SCHEMA = _Rule(
+    ("no such table", "no such column", "42P01", "42703"),
+    UserError,
+    "had another schema: {text}",
+    "Run `rsc db upgrade`.",
+)
+_SQLITE = (
+    _Rule(
+        ("locked", "busy"),
+        TemporaryError,
+        "was locked by another process for too long",
+        "Wait for it, then try again.",
+    ),
+    _Rule(
+        ("disk is full",),
+        UserError,
+        "had no room left: the disk was full, it must hold the records",
+        "Free some space, then resume the run: what was committed is safe.",
+    ),
+    _Rule(
+        ("disk I/O",),
+        UserError,
+        "could not be read or written by the disk ({text})",
+        "Look for a full disk, a quota or a failing device, then resume the run.",
+    ),
+    _Rule(
+        ("readonly", "read-only"),
+        UserError,
+        "was read-only, it must be writable by this user",
+        "Change the permissions of the file and its folder, or RSC_DATABASE_URL.",
+    ),
+    _Rule(
+        ("unable to open",),
+        UserError,
+        "could not be opened: its folder must exist and be writable",
+        "Make the folder, change its permissions, or set RSC_DATABASE_URL.",
+    ),
+    _Rule(
+        ("not a database", "malformed"),
+        UserError,
+        "was no SQLite database ({text}), it must be one",
+        "Give another file in RSC_DATABASE_URL, or restore this one from a backup.",
+    ),
+    _SCHEMA,
+)
+# By SQLSTATE where the server gave one, else by the words of libpq.
+_POSTGRES = (
+    _Rule(
+        ("28", "authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        UserError,
+        "refused the user or the password ({text})",
+        "Correct user and password in RSC_DATABASE_URL.",
+    ),
+    _Rule(
+        ("53100",),
+        TemporaryError,
+        "had no room left: the server's disk was full",
+        "Free some space on the server.",
+    ),
+    _Rule(("23", "22"), RscError, "refused a row: {text}", _DEFECT),
+    _SCHEMA,
+    _Rule(
+        ("42501", "25006"),
+        UserError,
+        "could not be written: {text}",
+        "Give the user the right to write there.",
+    ),
+    _Rule(
+        ("3D000", "does not exist"),
+        UserError,
+        "could not be opened: {text}",
+        "Correct RSC_DATABASE_URL, or make the database.",
+    ),
+    _Rule(
+        ("08", "53", "55", "57", "40", ""),
+        TemporaryError,
+        "was not reachable: {text}",
+        "Start the server or correct RSC_DATABASE_URL.",
+    ),
+)
+
+
+def _told(rule: _Rule, where: str, text: str) -> RscError:
+    return rule.kind(f"{where} {rule.sentence.format(text=text)}", rule.hint)
+
+
 def _sqlite_failure(error: sqlite3.Error, url: URL) -> RscError:
     text, where = str(error), f"database {address(url)}"
     if isinstance(error, sqlite3.IntegrityError):
-        return RscError(
-            f"{where}: a row was refused: {text}", "This is a defect: please report it."
-        )
-    if "locked" in text or "busy" in text:
-        return TemporaryError(
-            f"{where} was locked by another process for too long", "Wait for it, then try again."
-        )
-    if "full" in text:
-        return UserError(
-            f"{where}: the disk was full, it must have room for the records",
-            "Free some space, then resume the run: what was committed is safe.",
-        )
-    if "disk I/O" in text:
-        return UserError(
-            f"{where}: the disk refused to read or write ({text})",
-            "Look for a full disk, a quota or a failing device, then resume the run.",
-        )
-    if "readonly" in text or "read-only" in text:
-        return UserError(
-            f"{where} was read-only, it must be writable by this user",
-            "Change the permissions of the file and its folder, or RSC_DATABASE_URL.",
-        )
-    if "unable to open" in text:
-        return UserError(
-            f"{where} could not be opened: its folder must exist and be writable",
-            "Make the folder, change its permissions, or set RSC_DATABASE_URL.",
-        )
-    if "not a database" in text or "malformed" in text:
-        return UserError(
-            f"{where} was no SQLite database ({text}), it must be one",
-            "Give another file in RSC_DATABASE_URL, or restore this one from a backup.",
-        )
-    if "no such table" in text or "no such column" in text:
-        return UserError(f"{where} had another schema: {text}", "Run `rsc db upgrade`.")
-    return RscError(f"{where}: {text}", "This is a defect: please report it.")
+        return RscError(f"{where} refused a row: {text}", _DEFECT)
+    for rule in _SQLITE:
+        if any(mark in text for mark in rule.marks):
+            return _told(rule, where, text)
+    return RscError(f"{where}: {text}", _DEFECT)
+
+
+def _fits(mark: str, code: str | None, text: str) -> bool:
+    """Return whether a mark is the beginning of the SQLSTATE, or without one in the text."""
+    if code:
+        return bool(mark) and code.startswith(mark)
+    return mark in text and not mark.isdigit()
 
 
 def _postgres_failure(error: psycopg2.Error, url: URL) -> RscError:
-    text, where = _first_line(error, url), f"database {address(url)}"
-    code = error.pgcode or ""
-    if "authentication failed" in text or code.startswith("28"):
-        return UserError(
-            f"{where}: user or password was refused ({_reason(text)})",
-            "Correct user and password in RSC_DATABASE_URL.",
-        )
-    if code == "53100":
-        return TemporaryError(
-            f"{where}: the server's disk was full", "Free some space on the server."
-        )
-    if code.startswith(("23", "22")):
-        return RscError(
-            f"{where}: a row was refused: {text}", "This is a defect: please report it."
-        )
-    if code in {"42P01", "42703"}:
-        return UserError(f"{where} had another schema: {text}", "Run `rsc db upgrade`.")
-    if code in {"42501", "25006"}:
-        return UserError(
-            f"{where} could not be written: {text}", "Give the user the right to write there."
-        )
-    if not code and any(part in text for part in _WRONG_ADDRESS):
-        return UserError(
-            f"{where} could not be opened: {_reason(text)}", "Correct RSC_DATABASE_URL."
-        )
-    if not code or code.startswith(("08", "53", "55", "57", "40")):
-        return TemporaryError(
-            f"{where} was not reachable: {_reason(text)}",
-            "Start the server or correct RSC_DATABASE_URL.",
-        )
-    return RscError(f"{where}: {text}", "This is a defect: please report it.")
+    text, where = _reason(_first_line(error, url)), f"database {address(url)}"
+    code = error.pgcode
+    for rule in _POSTGRES:
+        if any(_fits(mark, code, text) for mark in rule.marks):
+            return _told(rule, where, text)
+    return RscError(f"{where}: {text}", _DEFECT)
 
 
 def _reason(text: str) -> str:

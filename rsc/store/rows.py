@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from rsc.errors import RscError
+from rsc.store.tables import EVALUATION_METRICS
 from rsc.trading.records import Phase, Policy
 
 
@@ -186,3 +188,24 @@ class TryRow:
     step_count: int | None = None
     skewness: float | None = None
     kurtosis: float | None = None
+
+
+def evaluation_values(trial_id: int, row: EvaluationRow) -> dict[str, Any]:
+    """Return the columns of `evaluations` for a row; RscError names an unknown metric."""
+    unknown = sorted(set(row.metrics) - set(EVALUATION_METRICS))
+    if unknown:
+        msg = f"evaluation: metric {unknown[0]} was unknown, must be one of the table's"
+        raise RscError(msg, f"Known are {', '.join(EVALUATION_METRICS)}.")
+    values: dict[str, Any] = dict.fromkeys(EVALUATION_METRICS) | dict(row.metrics)
+    return values | {
+        "trial_id": trial_id,
+        "phase": row.phase.name.lower(),
+        "iteration": row.iteration,
+        "policy": row.policy.name.lower(),
+        "is_final": row.is_final,
+        "checkpoint_iteration": row.checkpoint_iteration,
+        "periods_per_year": row.periods_per_year,
+        "step_count": row.step_count,
+        "episode_return": row.episode_return,
+        "undefined": dict(row.undefined),
+    }

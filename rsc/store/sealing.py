@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from rsc.store import tables
 from rsc.store.checksum import row_checksum
+from rsc.store.column_types import JsonDocument, canonical_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,8 @@ def plain_checksum(table: sa.Table, values: Mapping[str, Any]) -> int:
             continue
         if value is None:
             plain.append(None)
-        elif isinstance(column.type, tables.JsonDocument):
-            plain.append(tables.canonical_json(value))
+        elif isinstance(column.type, JsonDocument):
+            plain.append(canonical_json(value))
         elif isinstance(column.type, sa.Double):
             plain.append(float(value))
         elif isinstance(column.type, sa.Text):

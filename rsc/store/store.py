@@ -11,21 +11,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, Row
 
-from rsc.errors import RscError, UserError
+from rsc.errors import UserError
 from rsc.store import tables
-from rsc.store.bulk import write
+from rsc.store.attempts import (
+    DEFAULT_LEASE_SECONDS,
+    fence,
+    fence_trial,
+    is_alive,
+    known_run,
+    run_row,
+    server_now,
+)
+from rsc.store.bulk import upsert, write
+from rsc.store.column_types import canonical_json
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES
 from rsc.store.encoding import prepare
 from rsc.store.engine import create_engine, prepare_database, writing
-from rsc.store.lease import SupersededError, is_gone
 from rsc.store.rows import (
     CheckpointRow,
     EvaluationRow,
@@ -34,11 +41,10 @@ from rsc.store.rows import (
     RunState,
     TrialContext,
     TryRow,
+    evaluation_values,
 )
 from rsc.store.sealing import plain_checksum, seal
 from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
-
-DEFAULT_LEASE_SECONDS = 60.0
 
 
 class RunStore(Protocol):
@@ -96,7 +102,7 @@ class RunStore(Protocol):
 
 def digest_of(parameters: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the canonical JSON of a parameter set."""
-    return hashlib.sha256(tables.canonical_json(dict(parameters)).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(dict(parameters)).encode()).hexdigest()
 
 
 def open_store(url: str | None = None) -> SqlRunStore:
@@ -136,7 +142,7 @@ class SqlRunStore:
             When the run exists.
         """
         with writing(self.engine) as connection:
-            if _run_row(connection, run.run_id) is not None:
+            if run_row(connection, run.run_id) is not None:
                 msg = f"run {run.run_id} existed already, a run id must be new"
                 raise UserError(msg, "Resume it, or let a new id be made.")
             values = asdict(run) | {"config": dict(run.config), "host": dict(run.host)}
@@ -145,7 +151,7 @@ class SqlRunStore:
                     **values,
                     state=RunState.RUNNING,
                     attempt=0,
-                    started_at=_now(connection),
+                    started_at=server_now(connection),
                 )
             )
 
@@ -159,8 +165,8 @@ class SqlRunStore:
         """
         runs = tables.training_runs
         with writing(self.engine) as connection:
-            row = _known_run(connection, run_id, lock="update")
-            now = _now(connection)
+            row = known_run(connection, run_id, lock="update")
+            now = server_now(connection)
             self._refuse_held(row, holder, now)
             attempt = int(row.attempt) + 1
             connection.execute(
@@ -201,10 +207,12 @@ class SqlRunStore:
             When a newer attempt has begun or the run has ended.
         """
         with writing(self.engine) as connection:
-            _fence(connection, run_id, attempt, lock="update")
+            fence(connection, run_id, attempt, lock="update")
             runs = tables.training_runs
             connection.execute(
-                runs.update().where(runs.c.run_id == run_id).values(heartbeat_at=_now(connection))
+                runs.update()
+                .where(runs.c.run_id == run_id)
+                .values(heartbeat_at=server_now(connection))
             )
 
     def create_trial(
@@ -232,7 +240,7 @@ class SqlRunStore:
             trials.c.parameters_digest == digest,
         )
         with writing(self.engine) as connection:
-            _fence(connection, run_id, attempt, lock="update")
+            fence(connection, run_id, attempt, lock="update")
             found = connection.execute(same).scalar_one_or_none()
             if found is not None:
                 _reopen_trial(connection, found)
@@ -273,7 +281,7 @@ class SqlRunStore:
             if len(records)
         ]
         with writing(self.engine) as connection:
-            _fence_trial(connection, trial)
+            fence_trial(connection, trial)
             for rows in prepared:
                 write(connection, rows)
 
@@ -290,7 +298,7 @@ class SqlRunStore:
         RscError
             When a metric has a name that the table does not have.
         """
-        self._upsert(trial, tables.evaluations, _evaluation_values(trial.trial_id, row))
+        self._upsert(trial, tables.evaluations, evaluation_values(trial.trial_id, row))
 
     def add_checkpoint(self, trial: TrialContext, row: CheckpointRow) -> None:
         """Write where the newest checkpoint of its kind lies."""
@@ -300,7 +308,7 @@ class SqlRunStore:
         if "checksum" in table.c:
             values["checksum"] = plain_checksum(table, values)
         with writing(self.engine) as connection:
-            _fence_trial(connection, trial)
+            fence_trial(connection, trial)
             upsert(connection, table, values)
 
     def finish_trial(
@@ -309,7 +317,7 @@ class SqlRunStore:
         """End the trial and seal what it holds: counts and digest go into its row."""
         trials = tables.trials
         with writing(self.engine) as connection:
-            _fence_trial(connection, trial)
+            fence_trial(connection, trial)
             connection.execute(
                 trials.update()
                 .where(trials.c.trial_id == trial.trial_id)
@@ -341,13 +349,13 @@ class SqlRunStore:
             failure = "no reason was given"
         runs = tables.training_runs
         with writing(self.engine) as connection:
-            _fence(connection, run_id, attempt, lock="update")
+            fence(connection, run_id, attempt, lock="update")
             connection.execute(
                 runs.update()
                 .where(runs.c.run_id == run_id, runs.c.state != RunState.COMPLETED)
                 .values(
                     state=state,
-                    ended_at=_now(connection),
+                    ended_at=server_now(connection),
                     final_metrics=None if final_metrics is None else dict(final_metrics),
                     pod_seconds=pod_seconds,
                     failure=failure if state is RunState.FAILED else None,
@@ -362,64 +370,6 @@ class SqlRunStore:
     def close(self) -> None:
         """Give back the connections."""
         self.engine.dispose()
-
-
-def _now(connection: Connection) -> datetime:
-    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
-    if connection.dialect.name == "postgresql":
-        return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
-    return datetime.now(UTC)
-
-
-def is_alive(row: Row[Any], now: datetime, lease: timedelta) -> bool:
-    """Return whether the run of `row` has a holder that may still be writing."""
-    if row.state != RunState.RUNNING or row.holder is None or row.heartbeat_at is None:
-        return False
-    return now - row.heartbeat_at < lease and not is_gone(row.holder)
-
-
-def _run_row(connection: Connection, run_id: str, lock: str = "") -> Row[Any] | None:
-    query = sa.select(tables.training_runs).where(tables.training_runs.c.run_id == run_id)
-    if lock:  # SQLite has one writer at a time and knows no row locks
-        query = query.with_for_update(read=lock == "share")
-    return connection.execute(query).one_or_none()
-
-
-def _known_run(connection: Connection, run_id: str, lock: str = "") -> Row[Any]:
-    row = _run_row(connection, run_id, lock)
-    if row is not None:
-        return row
-    known = connection.execute(sa.select(tables.training_runs.c.run_id)).scalars().all()
-    raise unknown_run(run_id, known)
-
-
-def unknown_run(run_id: str, known: Any) -> UserError:
-    """Return the error for a run id that does not exist."""
-    close = get_close_matches(run_id, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]}?" if close else "`rsc runs` lists all."
-    return UserError(f"run {run_id} was unknown, must be one of {len(known)} runs", hint)
-
-
-def _fence(connection: Connection, run_id: str, attempt: int, lock: str = "share") -> None:
-    """Refuse a write whose attempt is not the running one; hold the run while writing."""
-    row = _known_run(connection, run_id, lock)
-    if row.attempt != attempt:
-        msg = f"run {run_id}: attempt {attempt} was superseded by attempt {row.attempt}"
-        raise SupersededError(msg, "Another process resumed the run; this one must stop.")
-    if row.state != RunState.RUNNING:
-        msg = f"run {run_id} was {row.state}, only a running run can be written"
-        raise SupersededError(msg, "Resume it to begin a new attempt.")
-
-
-def _fence_trial(connection: Connection, trial: TrialContext) -> None:
-    _fence(connection, trial.run_id, trial.attempt)
-    trials = tables.trials
-    owner = connection.execute(
-        sa.select(trials.c.run_id, trials.c.state).where(trials.c.trial_id == trial.trial_id)
-    ).one_or_none()
-    if owner is None or owner.run_id != trial.run_id:
-        msg = f"trial {trial.trial_id} was not of run {trial.run_id}"
-        raise RscError(msg, "This is a defect: please report it.")
 
 
 def _reopen_trial(connection: Connection, trial_id: int) -> None:
@@ -439,32 +389,3 @@ def _insert_trial(connection: Connection, values: dict[str, Any]) -> int:
         msg = f"the database held {MAX_TRIAL_ID} trials, the most it can"
         raise UserError(msg, "Use a new database.")
     return int(inserted[0])
-
-
-def upsert(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> None:
-    """Insert a row or replace the one with the same key."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(**values)
-    key = [column.name for column in table.primary_key]
-    changes = {name: statement.excluded[name] for name in values if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
-
-
-def _evaluation_values(trial_id: int, row: EvaluationRow) -> dict[str, Any]:
-    unknown = sorted(set(row.metrics) - set(tables.EVALUATION_METRICS))
-    if unknown:
-        msg = f"evaluation: metric {unknown[0]} was unknown, must be one of the table's"
-        raise RscError(msg, f"Known are {', '.join(tables.EVALUATION_METRICS)}.")
-    values: dict[str, Any] = dict.fromkeys(tables.EVALUATION_METRICS) | dict(row.metrics)
-    return values | {
-        "trial_id": trial_id,
-        "phase": row.phase.name.lower(),
-        "iteration": row.iteration,
-        "policy": row.policy.name.lower(),
-        "is_final": row.is_final,
-        "checkpoint_iteration": row.checkpoint_iteration,
-        "periods_per_year": row.periods_per_year,
-        "step_count": row.step_count,
-        "episode_return": row.episode_return,
-        "undefined": dict(row.undefined),
-    }

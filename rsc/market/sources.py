@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.errors import TemporaryError, UserError
 from rsc.market.bars import COLUMN_WORDS, BarLabel, Bars, PriceAdjustment, bars_from_frame
@@ -62,14 +62,15 @@ class SourceConfig(BaseModel):
         description="Longest hole between two bars, days; null: 14 or five usual spacings.",
     )
 
-    @field_validator("columns")
-    @classmethod
-    def _known_words(cls, columns: dict[str, str]) -> dict[str, str]:
+    @model_validator(mode="after")
+    def _known_words(self) -> SourceConfig:
         """Refuse a word that has no meaning here."""
-        for word in columns:
+        for word in self.columns:
             if word not in COLUMN_WORDS:
-                raise ValueError(f"{word!r} is no column, must be one of {', '.join(COLUMN_WORDS)}")
-        return columns
+                raise ValueError(
+                    f"columns: {word!r} is no column, must be one of {', '.join(COLUMN_WORDS)}"
+                )
+        return self
 
 
 class DataConfig(BaseModel):

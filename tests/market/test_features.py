@@ -251,7 +251,7 @@ number = 3
 
 
 @pytest.fixture
-def user_module(tmp_path, monkeypatch) -> str:
+def user_module(tmp_path, monkeypatch) -> None:
     """A package of a user, installed with one registered feature."""
     (tmp_path / "users_features.py").write_text(USER_MODULE)
     info = tmp_path / "users_features-1.0.dist-info"
@@ -259,12 +259,12 @@ def user_module(tmp_path, monkeypatch) -> str:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: users-features\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[rsc.features]\nspan = users_features:span\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "users_features"
 
 
+@pytest.mark.usefixtures("user_module")
 class TestUserFunctions:
     @pytest.mark.parametrize("function", ["users_features:span", "span"])
-    def test_a_function_is_found_by_its_path_or_its_registered_name(self, user_module, function):
+    def test_a_function_is_found_by_its_path_or_its_registered_name(self, function):
         spec = {"kind": "entry_point", "function": function, "look_back_bars": 0}
         column = columns_of(bars_of([10, 20], spread=1), spec)["span"]
         assert column.tolist() == [0.2, 0.1]
@@ -283,13 +283,13 @@ class TestUserFunctions:
             ("unregistered", r"was not found \(registered are: .*span"),
         ],
     )
-    def test_a_function_that_does_not_work_is_one_sentence(self, user_module, function, said):
+    def test_a_function_that_does_not_work_is_one_sentence(self, function, said):
         spec = {"kind": "entry_point", "function": function, "look_back_bars": 0}
         with pytest.raises(UserError, match=said) as caught:
             columns_of(bars_of([10, 20]), spec)
         assert "\n" not in caught.value.message
 
-    def test_a_name_that_is_taken_is_refused(self, user_module):
+    def test_a_name_that_is_taken_is_refused(self):
         spec = {"kind": "entry_point", "function": "span", "look_back_bars": 0}
         with pytest.raises(UserError, match="'span' appeared twice"):
             columns_of(bars_of([10, 20], span=[1, 2]), {"kind": "column", "name": "span"}, spec)

@@ -42,3 +42,12 @@ def join_markets(parts, features=1, periods_per_year=252.0):
         periods_per_year=periods_per_year,
         digest="",
     )
+
+
+def random_bars(rng, count, volatility=0.02):
+    """Return a random walk of bars [open, high, low, close] with overnight gaps."""
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, count)))
+    first = np.r_[100.0, close[:-1]] * np.exp(rng.normal(0.0, volatility / 4, count))
+    high = np.maximum(first, close) * np.exp(np.abs(rng.normal(0.0, volatility / 3, count)))
+    low = np.minimum(first, close) * np.exp(-np.abs(rng.normal(0.0, volatility / 3, count)))
+    return np.column_stack([first, high, low, close])

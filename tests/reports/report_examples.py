@@ -33,9 +33,7 @@ LOOK_BACKS = (1, 3, 60, 2, 10, 40, 5, 30, 15, 20, 25, 50)
 
 
 def sp500() -> tuple[Market, tuple[Bars, ...]]:
-    bars = load_bars(
-        DataConfig(sources=(SourceConfig(instrument="S&P 500", uri="builtin:sp500"),))
-    )
+    bars = load_bars(DataConfig(sources=(SourceConfig(instrument="S&P 500", uri="builtin:sp500"),)))
     return build_market(bars, FeatureConfig()), bars
 
 

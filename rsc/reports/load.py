@@ -1,0 +1,248 @@
+"""From the store to a `ReportData`: which trials, which iteration, which episodes.
+
+A run may hold several tries (a search) and several folds of each. A report shows one try,
+all its folds: the one whose chosen modules did best on the validation split. Of a trial
+it shows the module that was chosen there, and on the test split the one final judgement.
+A run that is still going, was interrupted or has failed shows what it has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.engine import Engine
+
+from rsc.config.documents import write_document
+from rsc.config.load import config_from_mapping, dump_yaml
+from rsc.config.run import RunConfig
+from rsc.errors import UserError
+from rsc.reports.data import LearningCurve, ReportData, RunFacts, SplitRecords
+from rsc.store import queries
+from rsc.store.queries import EpisodeTable, RunRow, TrialRow
+from rsc.store.rows import EvaluationRow
+from rsc.trading.records import (
+    EPISODE_DTYPE,
+    NULL_STAMP,
+    STEP_DTYPE,
+    TRADE_DTYPE,
+    EpisodeState,
+    Phase,
+    Policy,
+)
+
+Evaluations = tuple[EvaluationRow, ...]
+
+
+def load_report(engine: Engine, run_id: str) -> ReportData:
+    """Read everything a report of a run shows.
+
+    Parameters
+    ----------
+    engine : Engine
+        The database.
+    run_id : str
+        The run.
+
+    Raises
+    ------
+    UserError
+        The run does not exist.
+    TemporaryError
+        The database is away.
+    """
+    run = queries.find_run(engine, run_id)
+    metric = _selection_metric(run)
+    judged = {
+        trial.trial_id: queries.list_evaluations(engine, trial.trial_id)
+        for trial in queries.list_trials(engine, run_id)
+    }
+    tries = _tries(queries.list_trials(engine, run_id))
+    shown = max(tries, key=lambda trials: _try_value(trials, judged, metric), default=())
+    tables = {trial.trial_id: queries.read_episodes(engine, trial.trial_id) for trial in shown}
+    names = _instrument_names(run, tables.values())
+    chosen = {trial.trial_id: chosen_iteration(trial, judged[trial.trial_id], metric)
+              for trial in shown}  # fmt: skip
+    splits = [
+        _split(engine, phase, _episodes(phase, tables, chosen, judged, names))
+        for phase in (Phase.TEST, Phase.VALIDATION)
+    ]
+    years = [row.periods_per_year for rows in judged.values() for row in rows]
+    return ReportData(
+        facts=_facts(engine, run, shown, len(tries), names, tables),
+        periods_per_year=years[0] if years else math.nan,
+        splits=tuple(split for split in splits if Policy.AGENT in split.policies),
+        learning=tuple(
+            _curve(engine, trial, judged[trial.trial_id], chosen[trial.trial_id]) for trial in shown
+        ),
+    )
+
+
+def _selection_metric(run: RunRow) -> str:
+    return str(run.config.get("evaluation", {}).get("metric", "sharpe"))
+
+
+def _tries(trials: Sequence[TrialRow]) -> list[tuple[TrialRow, ...]]:
+    """Return the trials of each try, in order of fold."""
+    found: dict[tuple[int, str], list[TrialRow]] = {}
+    for trial in trials:
+        found.setdefault((trial.seed, trial.parameters_digest), []).append(trial)
+    return [tuple(sorted(group, key=lambda trial: trial.fold)) for group in found.values()]
+
+
+def _agent_on_validation(rows: Evaluations) -> list[EvaluationRow]:
+    own = [r for r in rows if r.phase is Phase.VALIDATION and r.policy is Policy.AGENT]
+    return sorted(own, key=lambda row: row.iteration)
+
+
+def _value(row: EvaluationRow, metric: str) -> float:
+    """Return the figure that chooses; an undefined one is below every other."""
+    value = row.episode_return if metric == "episode_return" else row.metrics.get(metric)
+    return -math.inf if value is None else value
+
+
+def chosen_iteration(trial: TrialRow, rows: Evaluations, metric: str) -> int | None:
+    """Return the iteration whose module was chosen, or would be if training ended now.
+
+    The first of equals, as training chooses; None before the first evaluation.
+    """
+    if trial.best_iteration is not None:
+        return trial.best_iteration
+    own = _agent_on_validation(rows)
+    return max(own, key=lambda row: _value(row, metric)).iteration if own else None
+
+
+def _try_value(trials: Sequence[TrialRow], judged: dict[int, Evaluations], metric: str) -> float:
+    """Return the mean of the chosen validation figures over the folds of a try."""
+    values = []
+    for trial in trials:
+        rows = judged[trial.trial_id]
+        best = chosen_iteration(trial, rows, metric)
+        own = [_value(r, metric) for r in _agent_on_validation(rows) if r.iteration == best]
+        values.append(own[0] if own else -math.inf)
+    return sum(values) / len(values)
+
+
+def _instrument_names(run: RunRow, tables: Any) -> tuple[str, ...]:
+    """Return the instruments in the order of the configuration, others after them."""
+    sources = run.config.get("data", {}).get("sources") or ()
+    configured = [str(source["instrument"]) for source in sources]
+    recorded = [name for table in tables for name in table.instruments]
+    return tuple(dict.fromkeys([*configured, *recorded]))
+
+
+def _episodes(
+    phase: Phase,
+    tables: dict[int, EpisodeTable],
+    chosen: dict[int, int | None],
+    judged: dict[int, Evaluations],
+    names: tuple[str, ...],
+) -> NDArray[np.void]:
+    """Return the completed episodes of a split that are shown, of all folds."""
+    found = [np.zeros(0, EPISODE_DTYPE)]
+    for trial_id, table in tables.items():
+        records = table.records.copy()
+        code = np.array([names.index(name) for name in table.instruments], dtype=np.int16)
+        if len(records):
+            records["instrument"] = code[records["instrument"]]
+        iteration = _shown_iteration(phase, chosen[trial_id], judged[trial_id])
+        of_agent = (records["policy"] == Policy.AGENT) & (records["iteration"] == iteration)
+        of_baseline = records["policy"] != Policy.AGENT
+        kept = (records["phase"] == phase) & (records["state"] == EpisodeState.COMPLETED)
+        found.append(records[kept & (of_agent | of_baseline)])
+    return np.concatenate(found)
+
+
+def _shown_iteration(phase: Phase, chosen: int | None, rows: Evaluations) -> int:
+    """Return the iteration of the agent's episodes that a split shows; -1 is none."""
+    if phase is Phase.TEST:
+        final = [r for r in rows if r.phase is Phase.TEST and r.policy is Policy.AGENT]
+        final.sort(key=lambda row: (row.is_final, row.iteration))
+        return final[-1].iteration if final else -1
+    return -1 if chosen is None else chosen
+
+
+def _split(engine: Engine, phase: Phase, episodes: NDArray[np.void]) -> SplitRecords:
+    identities = [int(identity) for identity in episodes["episode_id"]]
+    steps = [queries.read_steps(engine, identity) for identity in identities]
+    trades = [queries.read_trades(engine, identity) for identity in identities]
+    return SplitRecords(
+        phase=phase,
+        episodes=episodes,
+        steps=np.concatenate([np.zeros(0, STEP_DTYPE), *steps]),
+        trades=np.concatenate([np.zeros(0, TRADE_DTYPE), *trades]),
+    )
+
+
+def _curve(engine: Engine, trial: TrialRow, rows: Evaluations, chosen: int | None) -> LearningCurve:
+    iterations = queries.list_iterations(engine, trial.trial_id)
+    own = _agent_on_validation(rows)
+    return LearningCurve(
+        fold=trial.fold,
+        iteration=_floats([row.iteration for row in iterations]),
+        episode_return=_floats([row.episode_return_mean for row in iterations]),
+        evaluated=_floats([row.iteration for row in own]),
+        sharpe=_floats([row.metrics.get("sharpe") for row in own]),
+        sharpe_low=_floats([row.metrics.get("sharpe_low") for row in own]),
+        sharpe_high=_floats([row.metrics.get("sharpe_high") for row in own]),
+        best_iteration=chosen,
+    )
+
+
+def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _facts(
+    engine: Engine,
+    run: RunRow,
+    shown: Sequence[TrialRow],
+    tries_in_run: int,
+    names: tuple[str, ...],
+    tables: dict[int, EpisodeTable],
+) -> RunFacts:
+    return RunFacts(
+        run_id=run.run_id,
+        name=run.name,
+        state=str(run.state),
+        attempt=run.attempt,
+        seed=shown[0].seed if shown else run.seed,
+        algorithm=str(run.config.get("training", {}).get("algorithm", "unknown")),
+        instruments=names,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        code_version=run.code_version,
+        config_sha256=run.config_sha256,
+        data_digest=run.data_digest,
+        config_yaml=_yaml(run),
+        tries_on_data=_count_tries(engine, names, tables, tries_in_run),
+        tries_in_run=max(1, tries_in_run),
+        failure=run.failure or "",
+    )
+
+
+def _yaml(run: RunRow) -> str:
+    """Return the configuration in the order of its fields, or as stored by another version."""
+    try:
+        return dump_yaml(config_from_mapping(RunConfig, run.config, where=f"run {run.run_id}"))
+    except UserError:
+        return write_document(dict(run.config))
+
+
+def _count_tries(
+    engine: Engine, names: tuple[str, ...], tables: dict[int, EpisodeTable], at_least: int
+) -> int | None:
+    """Return the tries on overlapping dates; None before the first episode began."""
+    stamps = [table.records[name] for table in tables.values()
+              for name in ("start_timestamp", "end_timestamp")]  # fmt: skip
+    known = np.concatenate([np.zeros(0, np.int64), *stamps])
+    known = known[known != NULL_STAMP]
+    if len(known) == 0:
+        return None
+    first, last = (datetime.fromtimestamp(int(s) / 1e9, tz=UTC) for s in (known.min(), known.max()))
+    found = queries.count_tries(engine, instruments=names, first=first, last=last)
+    return max(found, at_least)

@@ -58,7 +58,7 @@ def configure_logging(level: str | None = None, *, json: bool | None = None) -> 
     """
     number = _level_number(level or os.environ.get("RSC_LOG_LEVEL") or _default_level())
     as_json = _wants_json() if json is None else json
-    stream = cast(TextIO, _CurrentStderr())
+    stream = cast("TextIO", _CurrentStderr())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -84,7 +84,7 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """
     if not structlog.is_configured():
         configure_logging()
-    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(logger_name=name))
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
 def _default_level() -> str:
@@ -104,12 +104,11 @@ def _wants_json() -> bool:
 
 def _final_processors(*, as_json: bool) -> list[Any]:
     if as_json:
-        return [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str),
-        ]
+        renderer = structlog.processors.JSONRenderer(default=str)
+        return [structlog.processors.format_exc_info, renderer]
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    return [structlog.dev.ConsoleRenderer(colors=colours)]
+    plain = structlog.dev.plain_traceback  # the pretty one shows local values: passwords too
+    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
 
 
 def _route_standard_logging(

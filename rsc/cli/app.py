@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from rsc.cli import config, data, database, evaluate, report, reset, runs, train, verify
+from rsc.cli import compare, config, data, database, evaluate, report, reset, runs, train, verify
 from rsc.cli.help_texts import examples
 from rsc.cli.output import print_error, print_json, say
 from rsc.errors import RscError
@@ -72,6 +72,7 @@ def root(
 train.register(app)
 evaluate.register(app)
 runs.register(app)
+compare.register(app)
 verify.register(app)
 report.register(app)
 reset.register(app)

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -97,8 +98,13 @@ def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = ""
 ) -> None:
     """Write one table to stdout."""
-    table = Table(title=Text(title, style="bold") if title else None, title_justify="left")
-    table.box = _box()
+    table = Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
     for column in columns:
         table.add_column(
             Text(column.title),
@@ -108,7 +114,9 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    stdout_console().print(table)
+    console = stdout_console()
+    console.print(table)
+    console.print()
 
 
 def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
@@ -122,6 +130,7 @@ def print_facts(facts: Iterable[tuple[str, str]], *, title: str = "") -> None:
     if title:
         console.print(Text(title, style="bold"))
     console.print(table)
+    console.print()
 
 
 def say(text: str) -> None:
@@ -135,9 +144,3 @@ def print_error(message: str, hint: str = "") -> None:
     console.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
     if hint:
         console.print(Text("hint: ", style="bold") + Text(hint), soft_wrap=True)
-
-
-def _box() -> Any:
-    from rich import box
-
-    return box.SIMPLE_HEAD

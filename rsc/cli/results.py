@@ -1,46 +1,112 @@
-"""The judgement of a run as a table: the agent beside the baselines, split by split.
+"""The judgement of a run as tables: the agent beside the baselines, split by split.
 
-The figures come from the database and nowhere else, so `rsc train`, `rsc show` and
-`rsc evaluate` cannot disagree. A Sharpe ratio never stands without its interval.
+The figures come from the records in the database and nowhere else, folds joined as the
+report joins them, so `rsc train`, `rsc show` and the report cannot disagree. A Sharpe
+ratio never stands without its interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rsc.cli.figures import count, percent, ratio, ratio_with_interval, signed_percent
-from rsc.cli.output import Column, number_column, print_table
+from rsc.cli.output import Column, number_column, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from rsc.reports.data import ReportData, SplitRecords
+    from rsc.trading.performance import Performance
+    from rsc.trading.records import Policy
 
 _COLUMNS = (
     Column("policy", fixed=True),
-    number_column("total return"),
-    number_column("Sharpe [95 % interval]"),
-    number_column("max drawdown"),
+    number_column("return"),
+    number_column("Sharpe [95 %]"),
+    number_column("drawdown"),
     number_column("trades"),
     number_column("turnover"),
 )
 
 
-def print_judgements(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
-    """Write one table of policies on one split.
+def print_result(database: str | None, run_id: str, *, json: bool) -> None:
+    """Write what a run found: tables, or one document.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        ``policy`` (a name) and the metrics of section 1 by name.
-    title : str
-        Above the table.
+    database : str or None
+        URL.
+    run_id : str
+        A run that was judged.
+    json : bool
+        Whether to write a document.
     """
-    print_table(_COLUMNS, [_cells(row) for row in rows], title=title)
+    from rsc.cli.records import open_records
+    from rsc.reports.load import load_report
+
+    with open_records(database) as records:
+        data = load_report(records.engine, run_id)
+    if json:
+        print_json({"run_id": run_id, "state": data.facts.state, **judgement_document(data)})
+        return
+    print_judgements(data)
+    say(f"run {run_id}: rsc show {run_id} has the rest, rsc report {run_id} draws it")
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [
-        str(row["policy"]).replace("_", " "),
-        signed_percent(row.get("total_return")),
-        ratio_with_interval(row.get("sharpe"), row.get("sharpe_low"), row.get("sharpe_high")),
-        percent(row.get("max_drawdown")),
-        count(row.get("trade_count")),
-        ratio(row.get("turnover")),
+def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
+    """Return the performance of every policy by the name of the split, the test first."""
+    from rsc.reports.tables import judged
+
+    return {split.phase.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
+
+
+def judgement_document(data: ReportData) -> dict[str, Any]:
+    """Return the judgements as plain values: split, policy, metric."""
+    return {
+        "periods_per_year": data.periods_per_year,
+        "judgements": {
+            split: {
+                policy.name.lower(): {**found.as_dict(), "undefined": found.undefined}
+                for policy, found in performances.items()
+            }
+            for split, performances in judgements(data).items()
+        },
+    }
+
+
+def print_judgements(data: ReportData) -> None:
+    """Write one table for each split that was judged."""
+    found = judgements(data)
+    for split in data.splits:
+        name = split.phase.name.lower()
+        print_policies(found[name], title=_title(split, name))
+    if not data.splits:
+        say("nothing was judged yet")
+
+
+def print_policies(performances: Mapping[Policy, Performance], *, title: str) -> None:
+    """Write one table, a line for each policy."""
+    rows = [
+        [policy.name.lower().replace("_", " "), *performance_cells(found)]
+        for policy, found in performances.items()
     ]
+    print_table(_COLUMNS, rows, title=title)
+
+
+def performance_cells(found: Performance) -> list[str]:
+    """Return the figures of one performance as every table shows them."""
+    return [
+        signed_percent(found.total_return),
+        ratio_with_interval(found.sharpe, found.sharpe_low, found.sharpe_high),
+        percent(found.max_drawdown),
+        count(found.trade_count),
+        ratio(found.turnover),
+    ]
+
+
+def _title(split: SplitRecords, name: str) -> str:
+    """Name the split, its dates and how many folds were joined."""
+    from rsc.reports.summary import period
+
+    folds = len(set(split.episodes["fold"].tolist()))
+    joined = f", {folds} folds joined" if folds > 1 else ""
+    return f"{name}: {period(split)}{joined}"

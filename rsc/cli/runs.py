@@ -1,7 +1,199 @@
-"""Placeholder while the layer below lands."""
+"""`rsc runs`, `rsc show` and `rsc compare`: what was trained, what came out, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsc.cli.figures import count, duration, moment, signed_percent
+from rsc.cli.help_texts import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
+from rsc.cli.output import Column, number_column, print_facts, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from rsc.cli.records import Records
+    from rsc.store.queries import RunRow, TrialRow
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+    """Add the commands to the program."""
+    add = app.command
+    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc runs", "rsc runs --limit 5 --json"))(runs)
+    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc show last", "rsc show 20261122-18"))(show)
+
+
+def runs(
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="Show the newest N runs.")
+    ] = 20,
+    database: DatabaseOption = None,
+    *,
+    json: JsonOption = False,
+) -> None:
+    """List the runs of the database, the newest first."""
+    from rsc.cli.records import missing_file, open_records
+
+    found: tuple[RunRow, ...] = ()
+    if missing_file(database) is None:
+        with open_records(database) as records:
+            found = records.runs()
+    if json:
+        print_json({"runs": [run_document(run) for run in found[:limit]], "count": len(found)})
+        return
+    if not found:
+        say("no runs yet: rsc train examples/01-first-run.yaml makes the first")
+        return
+    columns = (
+        Column("run", fixed=True),
+        Column("name"),
+        Column("state", fixed=True),
+        Column("started (UTC)", fixed=True),
+        number_column("test return"),
+    )
+    print_table(columns, [_run_cells(run) for run in found[:limit]])
+    if len(found) > limit:
+        say(f"{len(found) - limit} older runs: rsc runs --limit {len(found)}")
+
+
+def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption = False) -> None:
+    """Show one run: its facts, its folds, and the agent beside the baselines."""
+    from rsc.cli.records import open_records
+    from rsc.cli.results import judgement_document, print_judgements
+    from rsc.reports.load import load_report
+    from rsc.store.queries import list_trials
+
+    with open_records(database) as records:
+        found = _find(records, run)
+        trials = list_trials(records.engine, found.run_id)
+        data = load_report(records.engine, found.run_id)
+    if json:
+        folds = [_trial_document(trial) for trial in trials]
+        print_json({**run_document(found), "folds": folds, **judgement_document(data)})
+        return
+    print_facts(_facts(found, trials), title=f"run {found.run_id}")
+    _print_folds(trials)
+    print_judgements(data)
+
+
+def run_document(run: RunRow) -> dict[str, Any]:
+    """Return a run as plain values, without its configuration."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "state": state_of(run),
+        "seed": run.seed,
+        "attempt": run.attempt,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "config_sha256": run.config_sha256,
+        "data_digest": run.data_digest,
+        "code_version": run.code_version,
+        "failure": run.failure,
+        "final_metrics": run.final_metrics,
+    }
+
+
+def state_of(run: RunRow) -> str:
+    """Return the state as a person needs it: a running run without a heartbeat is lost."""
+    state = str(run.state)
+    return "lost" if state == "running" and not run.alive else state
+
+
+def _find(records: Records, reference: str) -> RunRow:
+    from rsc.store.queries import find_run
+
+    return find_run(records.engine, records.resolve(reference))
+
+
+def _run_cells(run: RunRow) -> list[str]:
+    return [
+        run.run_id,
+        run.name,
+        state_of(run),
+        moment(run.started_at),
+        signed_percent(_test_return(run.final_metrics)),
+    ]
+
+
+def _test_return(metrics: Mapping[str, Any] | None) -> float | None:
+    """Return the agent's return over the test splits of all folds, one after the other."""
+    growth = 1.0
+    folds = (metrics or {}).get("folds") or []
+    for fold in folds:
+        part = fold.get("test", {}).get("agent", {}).get("total_return")
+        if part is None:
+            return None
+        growth *= 1 + part
+    return growth - 1 if folds else None
+
+
+def _facts(run: RunRow, trials: tuple[TrialRow, ...]) -> list[tuple[str, str]]:
+    seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at else None
+    facts = [
+        ("name", run.name),
+        ("state", state_of(run)),
+        ("algorithm", str(run.config.get("training", {}).get("algorithm"))),
+        ("instruments", _instruments(run.config)),
+        ("seed", str(run.seed)),
+        ("started (UTC)", moment(run.started_at)),
+        ("took", duration(seconds)),
+        ("attempts", str(run.attempt)),
+        ("code", run.code_version),
+        ("config digest", run.config_sha256[:16]),
+        ("data digest", run.data_digest[:16]),
+    ]
+    if run.failure:
+        facts.append(("failure", run.failure))
+    if state_of(run) in {"interrupted", "lost", "failed"} and trials:
+        facts.append(("go on", f"rsc train --resume {run.run_id}"))
+    return facts
+
+
+def _instruments(config: Mapping[str, Any]) -> str:
+    data = config.get("data", {})
+    sources = data.get("sources") or []
+    if sources:
+        return ", ".join(str(source["instrument"]) for source in sources)
+    return f"synthetic {(data.get('synthetic') or {}).get('kind', '')}".strip()
+
+
+def _trial_document(trial: TrialRow) -> dict[str, Any]:
+    return {
+        "fold": trial.fold,
+        "seed": trial.seed,
+        "state": str(trial.state),
+        "best_iteration": trial.best_iteration,
+        "iterations": trial.iteration_count,
+        "episodes": trial.episode_count,
+        "steps": trial.step_count,
+        "trades": trial.trade_count,
+        "operations": trial.operation_count,
+        "digest": trial.digest,
+    }
+
+
+def _print_folds(trials: tuple[TrialRow, ...]) -> None:
+    columns = (
+        number_column("fold"),
+        Column("state", fixed=True),
+        number_column("iterations"),
+        number_column("best"),
+        number_column("episodes"),
+        number_column("steps"),
+        number_column("trades"),
+    )
+    rows = [
+        [
+            str(trial.fold),
+            str(trial.state),
+            count(trial.iteration_count),
+            count(trial.best_iteration),
+            count(trial.episode_count),
+            count(trial.step_count),
+            count(trial.trade_count),
+        ]
+        for trial in trials
+    ]
+    if rows:
+        print_table(columns, rows, title="records by fold")

@@ -151,10 +151,10 @@ def parse_value(text: str) -> Any:
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
         json.dumps(value)
-        return value
     except (yaml.YAMLError, RecursionError, TypeError) as error:
         msg = f"not YAML: {_problem(error)}"
         raise ValueError(msg) from error
+    return value
 
 
 def write_document(tree: Any) -> str:

@@ -122,7 +122,14 @@ def config_digest(config: RunConfig) -> str:
 
 def diff_configs(left: BaseModel, right: BaseModel) -> tuple[ConfigDifference, ...]:
     """Return the keys in which two configurations differ, in the order of the fields."""
-    ours, theirs = _flat(config_mapping(left)), _flat(config_mapping(right))
+    return diff_mappings(config_mapping(left), config_mapping(right))
+
+
+def diff_mappings(
+    left: Mapping[str, Any], right: Mapping[str, Any]
+) -> tuple[ConfigDifference, ...]:
+    """Do what `diff_configs` does, for plain values: stored runs may be of other versions."""
+    ours, theirs = _flat(dict(left)), _flat(dict(right))
     return tuple(
         ConfigDifference(key=key, left=ours.get(key), right=theirs.get(key))
         for key in dict.fromkeys([*ours, *theirs])

@@ -7,7 +7,7 @@ swallows a fold) is refused by the part that reads them, before training starts.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 

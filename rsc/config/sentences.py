@@ -258,12 +258,22 @@ def _shown_place(model: type[BaseModel], error: ErrorDetails) -> Place:
     place = place_of(model, error["loc"])
     kind = error["type"]
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        tag = str(error["ctx"]["discriminator"]).strip("'")
+        tag = _tag_key(place, error)
         if kind == "union_tag_invalid":
             error["input"] = error["ctx"]["tag"]
         field = next((m.model_fields.get(tag) for m in place.alternatives if _is_model(m)), None)
         return Place(path=(*place.path, tag), alternatives=(), field=field)
     return place
+
+
+def _tag_key(place: Place, error: ErrorDetails) -> str:
+    """Return the key that tells a union's members apart, also where a function reads it."""
+    models = [kind for kind in place.alternatives if _is_model(kind)]
+    for key in models[0].model_fields:
+        values = {get_args(m.model_fields[key].annotation) for m in models if key in m.model_fields}
+        if len(values) == len(models) and all(values):
+            return str(key)
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _below(place: Place, part: str | int) -> Place:

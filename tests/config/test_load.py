@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (one sentence a line reads better than one broken over three)
 from __future__ import annotations
 
 import json

@@ -1,0 +1,143 @@
+"""Runs in a database without training: the real store and simulator, an agent that guesses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rsc.config.load import config_digest, config_mapping, load_run_config
+from rsc.market.build import build_market, market_digest
+from rsc.market.sources import load_bars
+from rsc.market.splits import make_folds
+from rsc.store.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
+from rsc.store.store import open_store
+from rsc.trading.baselines import BASELINES, run_baselines
+from rsc.trading.performance import performance_of_records
+from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.simulator import Simulator
+
+JUDGED = (Phase.VALIDATION, Phase.TEST)
+ITERATION = 2
+
+
+def record_run(
+    run_id: str,
+    file: Path,
+    *overrides: str,
+    url: str = "sqlite:///rsc.db",
+    state: RunState = RunState.COMPLETED,
+) -> None:
+    """Record a run of `file` whose agent acts at random from the run's seed."""
+    config = load_run_config(file, overrides)
+    bars = load_bars(config.data)
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    store = open_store(url)
+    store.create_run(
+        NewRun(
+            run_id=run_id,
+            name=config.name,
+            config=config_mapping(config),
+            config_sha256=config_digest(config),
+            data_digest=market_digest(bars),
+            code_version="0",
+            seed=config.seed,
+        )
+    )
+    attempt = store.begin_attempt(run_id, f"holder-{run_id}")
+    metrics = []
+    for fold in folds:
+        market = build_market(bars, config.features, fold, config.data.periods_per_year)
+        trial_id = store.create_trial(
+            run_id,
+            attempt=attempt,
+            fold=fold.index,
+            seed=config.seed,
+            parameters=config_mapping(config),
+        )
+        context = TrialContext(
+            run_id=run_id, attempt=attempt, trial_id=trial_id, instruments=market.instruments
+        )
+        _add_iterations(store, context)
+        found = {"fold": fold.index}
+        for phase in JUDGED:
+            ranges = fold.validation if phase is Phase.VALIDATION else fold.test
+            own = _agent_records(market, config, trial_id, fold.index, phase, ranges)
+            others = run_baselines(
+                market,
+                config.trading,
+                ranges,
+                trial_id=trial_id,
+                phase=phase,
+                fold=fold.index,
+                seed=config.seed,
+            )
+            for batch in (own, others):
+                store.append(context, batch)
+                for policy in np.unique(batch.episodes["policy"]):
+                    row = _judge(batch, Policy(policy), phase, market.periods_per_year)
+                    store.add_evaluation(context, row)
+                    if policy == Policy.AGENT:
+                        found[phase.name.lower()] = {"agent": dict(row.metrics)}
+        metrics.append(found)
+        if state is not RunState.RUNNING:
+            store.finish_trial(context, state, best_iteration=ITERATION)
+    if state is not RunState.RUNNING:
+        failure = "the disk was full" if state is RunState.FAILED else None
+        finals = {"folds": metrics} if state is RunState.COMPLETED else None
+        store.finish_run(run_id, attempt, state, final_metrics=finals, failure=failure)
+    store.close()
+
+
+def _add_iterations(store, context) -> None:
+    for iteration in range(1, ITERATION + 1):
+        row = IterationRow(
+            iteration=iteration,
+            environment_steps=1000 * iteration,
+            learner_updates=10 * iteration,
+            episodes_completed=iteration,
+            seconds=1.0,
+            loss=0.5,
+        )
+        store.add_iteration(context, row)
+
+
+def _agent_records(market, config, trial_id, fold, phase, ranges) -> RecordBatch:
+    simulator = Simulator(market, config.trading, accounts=len(ranges))
+    simulator.iteration = ITERATION
+    for instrument, bars in enumerate(ranges):
+        identity = evaluation_episode_id(
+            trial_id, phase=phase, iteration=ITERATION, policy=Policy.AGENT, instrument=instrument
+        )
+        simulator.begin(
+            [instrument],
+            instrument=instrument,
+            start=bars.start,
+            end=bars.end,
+            episode_id=identity,
+            phase=phase,
+            policy=Policy.AGENT,
+            fold=fold,
+        )
+    rng = np.random.default_rng([config.seed, fold, int(phase)])
+    while simulator.active.any():
+        simulator.step(rng.integers(0, len(config.trading.actions), len(ranges)))
+    return simulator.drain()
+
+
+def _judge(batch: RecordBatch, policy: Policy, phase: Phase, periods: float) -> EvaluationRow:
+    episodes = batch.episodes[batch.episodes["policy"] == policy]
+    done = episodes[np.isfinite(episodes["episode_return"])]
+    found = performance_of_records(episodes, batch.steps, batch.trades, periods_per_year=periods)
+    return EvaluationRow(
+        phase=phase,
+        iteration=ITERATION if policy is Policy.AGENT else 0,
+        policy=policy,
+        periods_per_year=periods,
+        step_count=found.bars,
+        episode_return=float(done["episode_return"].sum()),
+        metrics=found.as_dict(),
+        undefined=found.undefined,
+        is_final=phase is Phase.TEST,
+        checkpoint_iteration=ITERATION if policy is Policy.AGENT else None,
+    )

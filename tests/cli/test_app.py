@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from rsc.cli.app import _explain, main
+from rsc.errors import CheckFailedError, TemporaryError, UserError
+
+COMMANDS = [
+    ["train"],
+    ["evaluate"],
+    ["runs"],
+    ["show"],
+    ["compare"],
+    ["verify"],
+    ["reset"],
+    ["report"],
+    ["data", "check"],
+    ["data", "describe"],
+    ["config", "show"],
+    ["config", "schema"],
+    ["config", "diff"],
+    ["db", "upgrade"],
+    ["db", "check"],
+]
+HEAVY = ("ray", "torch", "gymnasium", "plotly", "boto3")
+
+
+def test_help_names_every_command_and_the_exit_codes(rsc):
+    outcome = rsc("--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    for command in COMMANDS:
+        assert command[0] in outcome.out
+    for words in ("0 ok", "1 user error", "2 wrong usage", "3 a check failed", "130 interrupted"):
+        assert words in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_of_each_command_shows_an_example_and_fits(rsc, command):
+    outcome = rsc(*command, "--help")
+    assert outcome.code == 0
+    assert f"rsc {' '.join(command)}" in outcome.out.partition("Examples")[2]
+    assert "Exit codes" in outcome.out
+    assert "--json" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_version_is_the_package_version(rsc):
+    from importlib.metadata import version
+
+    assert rsc("--version").out == f"rsc {version('rsc')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["trian"], "no such command 'trian'"),
+        (["config", "show"], "missing argument 'FILE'"),
+        (["config", "show", "x", "--jsno"], "no such option: --jsno"),
+        (["train", "x", "--set"], "requires an argument"),
+    ],
+)
+def test_wrong_usage_exits_2_and_points_to_the_help(rsc, words, sentence):
+    outcome = rsc(*words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert sentence in outcome.err
+    assert "--help" in outcome.err
+
+
+def test_no_command_shows_the_help_and_exits_2(rsc):
+    assert rsc().code == 2
+
+
+def test_error_goes_to_stderr_with_its_hint(rsc):
+    outcome = rsc("config", "show", "nowhere.yaml")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    first, second = outcome.err.splitlines()
+    assert first == "error: nowhere.yaml: was not found, must be a YAML file"
+    assert second.startswith("hint: ")
+
+
+def test_error_with_json_is_one_document_on_stdout_too(rsc):
+    outcome = rsc("config", "show", "nowhere.yaml", "--json")
+    assert outcome.code == 1
+    assert outcome.document["error"] == "nowhere.yaml: was not found, must be a YAML file"
+    assert outcome.document["hint"]
+    assert "error: nowhere.yaml" in outcome.err
+
+
+def test_wrong_usage_with_json_is_a_document_too(rsc):
+    outcome = rsc("config", "show", "--json")
+    assert outcome.code == 2
+    assert outcome.document["error"] == "missing argument 'FILE'"
+
+
+def test_users_text_is_never_markup(rsc):
+    outcome = rsc("config", "show", "[bold]:smile:[/red].yaml")
+    assert "error: [bold]:smile:[/red].yaml: was not found" in outcome.err
+
+
+def test_a_long_error_stays_on_one_line(rsc):
+    name = "x" * 150 + ".yaml"
+    assert f"error: {name}: was not found" in rsc("config", "show", name).err
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_may_stand_anywhere_and_shows_the_traceback(rsc, place):
+    words = ["config", "show", "nowhere.yaml"]
+    words.insert(place, "--debug")
+    outcome = rsc(*words)
+    assert outcome.code == 1
+    assert "Traceback" in outcome.err
+    assert "error: nowhere.yaml" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (UserError("x was 1, must be 2", "change it"), 1, "x was 1, must be 2"),
+        (CheckFailedError("row 3 was changed"), 3, "row 3 was changed"),
+        (TemporaryError("the database was away"), 4, "the database was away"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ZeroDivisionError("division by zero"), 1, "unexpected ZeroDivisionError"),
+        (MemoryError(), 1, "out of memory"),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(capsys, error, code, sentence):
+    assert _explain(error, as_json=True) == code
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"].startswith(sentence)
+    assert f"error: {sentence}" in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_unexpected_error_says_how_to_learn_more(capsys):
+    _explain(ZeroDivisionError("a\nb"), as_json=False)
+    captured = capsys.readouterr()
+    assert "unexpected ZeroDivisionError: a b" in captured.err
+    assert "--debug" in captured.err
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -m rsc.cli.app config schema | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+def _modules_after(folder, *words: str) -> set[str]:
+    """Return the top-level modules that a fresh process holds after a command."""
+    code = (
+        "import sys; from rsc.cli.app import main; main(sys.argv[1:]);"
+        "print('\\n' + ' '.join(sorted({m.partition('.')[0] for m in sys.modules})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=folder, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_no_heavy_library(folder):
+    loaded = _modules_after(folder, "--help")
+    assert not loaded & {*HEAVY, "numba", "numpy", "pandas", "sqlalchemy", "talib", "pydantic"}
+
+
+def test_help_answers_at_once(folder):
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "rsc.cli.app", "--help"], capture_output=True, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    # About 0.35 s of CPU; importing the database layer or numba would double it.
+    assert min(seconds() for _ in range(3)) < 0.6
+
+
+@pytest.mark.parametrize(
+    "words", [c for c in COMMANDS if c not in (["train"], ["evaluate"])], ids=" ".join
+)
+def test_a_command_that_trains_nothing_loads_neither_ray_nor_torch(folder, example, words):
+    arguments = {
+        "data": [str(example)],
+        "config": [str(example)] * {"show": 1, "diff": 2}.get(words[-1], 0),
+        "compare": ["last", "last"],
+        "reset": ["--all", "--yes"],
+    }.get(words[0], ["last"] if words[0] in {"show", "verify", "report"} else [])
+    assert not _modules_after(folder, *words, *arguments) & {"ray", "torch"}
+
+
+def test_main_takes_the_command_line_of_the_process(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["rsc", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("rsc ")

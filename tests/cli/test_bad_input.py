@@ -1,0 +1,179 @@
+# ruff: noqa: E501 (one sentence a line reads better than one broken over three)
+from __future__ import annotations
+
+import pytest
+
+SOURCES = "data: {sources: [{instrument: mine, uri: prices.csv}]}\n"
+WORLD = "data: {synthetic: {kind: trend, bars: 600}}\n"
+
+
+@pytest.fixture
+def write(folder):
+    def write_file(text: str, name: str = "run.yaml") -> str:
+        (folder / name).write_text(text)
+        return name
+
+    return write_file
+
+
+@pytest.mark.parametrize(
+    "command", [["train"], ["config", "show"], ["data", "check"]], ids=" ".join
+)
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("training: {n_stp: 3}", "training.n_stp is not a known key, did you mean n_step?"),
+        ("trainin: {}", "trainin is not a known key, did you mean training?"),
+        ("training: {lr: 1, lr: 2}", "line 2: key 'lr' was given twice, must be given once"),
+        ("training: {n_step: 0}", "training.n_step was 0, must be at least 1 (steps of reward"),
+        ("training: {gamma: 1.5}", "training.gamma was 1.5, must be at most 1 (discount factor"),
+        ("training: {lr: fast}", "training.lr was 'fast', must be a number"),
+        ("training: {double: 1}", "training.double was 1, must be true or false"),
+        ("training: {total_steps: 10.5}", "training.total_steps was 10.5, must be a whole number"),
+        ("training: {algorithm: dqm}", "training.algorithm was 'dqm', must be dqn or ppo, did you mean dqn"),
+        ("training: {total_steps: 1000}", "training.learning_starts was 2048, must be less than training.total_steps = 1000"),
+        ("training: {batch_size: 500, buffer_size: 100}", "training.batch_size was 500, must be at most buffer_size (100)"),
+        ("trading: {fee_bps: -1}", "trading.fee_bps was -1, must be at least 0"),
+        ("trading: {fill: close}", "trading.fill was 'close', must be next_open or next_close"),
+        ("trading: {reward: {kind: profit}}", "trading.reward.kind was 'profit', must be log_return, differential_sharpe or penalised_return"),
+        ("trading: {position_fraction: 2}", "trading.position_fraction was 2.0, must be at most max_leverage = 1.0"),
+        ("features: {columns: [{kind: rsy}]}", "features.columns.0.kind was 'rsy', must be"),
+        ("features: {columns: [{kind: rsi, perod: 3}]}", "features.columns.0.perod is not a known key, did you mean period?"),
+        ("features: {window: 0}", "features.window was 0, must be at least 1"),
+        ("splits: {train_fraction: 0.9}", "splits.train_fraction + validation_fraction was 1.1, must be below 1"),
+        ("splits: {kind: date, validation_start: 2020-01-01, test_start: 2019-01-01}", "splits overlap: 2019-01-01 was not after 2020-01-01"),
+        ("splits: {kind: date, validation_start: yesterday}", "splits.validation_start was 'yesterday', must be a date like 2020-01-31"),
+        ("resources: {num_learners: 2}", "resources.num_learners was 2, must be at most 1"),
+        ("seed: -1", "seed was -1, must be at least 0"),
+        ("name: ''", "name was '', must be text of at least 1 characters"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused_before_anything_happens(
+    refused, write, command, text, sentence
+):
+    message = refused(*command, write(WORLD + text + "\n"))
+    assert message.startswith("run.yaml: ")
+    assert sentence in message
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("training.n_stp=3", "--set training.n_stp=3: training.n_stp is not a known key, did you mean n_step?"),
+        ("training.gamma=1.5", "--set training.gamma=1.5: training.gamma was 1.5, must be at most 1"),
+        ("training.gamma", "--set training.gamma: was without '=', must be path=value"),
+        ("features.columns.9.period=3", "--set features.columns.9.period=3: features.columns has 6 entries, 9 must be 0 to 6"),
+    ],
+)  # fmt: skip
+def test_wrong_overrides_are_refused_as_they_were_typed(refused, write, override, sentence):
+    message = refused("train", write(WORLD), "--set", override)
+    assert message.startswith(sentence)
+
+
+def test_no_data_is_refused(refused, write):
+    assert refused("train", write("name: x\n")).startswith(
+        "run.yaml: data was missing, must be given"
+    )
+
+
+def test_files_and_a_world_at_once_are_refused(refused, write):
+    both = "data: {synthetic: {kind: trend}, sources: [{instrument: a, uri: b}]}\n"
+    message = refused("train", write(both))
+    assert (
+        message
+        == "run.yaml: data must have either sources (files) or synthetic (a world), exactly one"
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [["train"], ["config", "show"], ["data", "describe"]], ids=" ".join
+)
+def test_files_that_are_no_run_are_refused(refused, write, folder, command):
+    (folder / "binary.yaml").write_bytes(b"\x00\x01\x02")
+    (folder / "folder.yaml").mkdir()
+    write("", "empty.yaml")
+    assert refused(*command, "nowhere.yaml") == "nowhere.yaml: was not found, must be a YAML file"
+    assert refused(*command, "empty.yaml") == "empty.yaml: was empty, must hold the keys of a run"
+    assert refused(*command, "binary.yaml") == "binary.yaml: was a binary file, must be YAML text"
+    assert refused(*command, "folder.yaml") == "folder.yaml: was a directory, must be a YAML file"
+
+
+def test_train_without_a_file_is_refused(refused):
+    assert refused("train") == "no run file was given, there must be one (or --resume RUN)"
+
+
+HEADER = "Date,Open,High,Low,Close\n"
+ROWS = [f"2020-01-{day:02d},10,11,9,10\n" for day in range(1, 29)]
+
+
+@pytest.mark.parametrize("command", [["data", "check"], ["data", "describe"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("", "prices.csv"),
+        ("Date,Open,High,Low\n2020-01-01,1,1,1\n", "prices.csv"),
+        (HEADER + ROWS[0], "prices.csv"),
+        (HEADER + ROWS[0] + "2020-01-02,10,11,9,\n" + ROWS[2], "prices.csv:3"),
+        (HEADER + ROWS[0] + "2020-01-02,10,11,9,0\n" + ROWS[2], "prices.csv:3"),
+        (HEADER + ROWS[0] + "2020-01-02,10,8,9,10\n" + ROWS[2], "prices.csv:3"),
+        (HEADER + ROWS[1] + ROWS[0], "prices.csv:3"),
+        (HEADER + ROWS[0] + ROWS[0], "prices.csv:3"),
+        (HEADER + ROWS[0] + "2020-01-02T00:00+02:00,10,11,9,10\n", "prices.csv"),
+        (HEADER + "".join(ROWS) + "2029-01-02,10,11,9,10\n", "prices.csv:30"),
+    ],
+    ids=[
+        "empty",
+        "no-close",
+        "one-row",
+        "nan",
+        "zero",
+        "high<low",
+        "unsorted",
+        "duplicate",
+        "mixed-zones",
+        "gap",
+    ],
+)
+def test_broken_price_files_are_refused_by_place(refused, write, command, content, where):
+    write(content, "prices.csv")
+    assert refused(*command, write(SOURCES)).startswith(where)
+
+
+def test_missing_price_file_is_refused(refused, write):
+    assert refused("data", "check", write(SOURCES)).startswith("prices.csv: there was no such file")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("features: {window: 5000}", "window"),
+        ("splits: {purge_bars: 400}", "swallowed"),
+        ("splits: {kind: date, validation_start: 1990-01-01, test_start: 2001-01-01}", "train was empty"),
+        ("splits: {kind: walk_forward, train_bars: 5000, validation_bars: 10, test_bars: 10}", "must be at most"),
+        ("features: {columns: [{kind: column, name: mood}]}", "mood"),
+        ("features: {columns: [{kind: entry_point, function: 'no_such_module:f', look_back_bars: 1}]}", "no_such_module"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_the_prices_are_refused(refused, write, text, words):
+    assert words in refused("data", "check", write(WORLD + text + "\n"))
+
+
+def test_database_of_no_known_kind_is_refused(refused):
+    assert "must be a sqlite:/// or postgresql:// URL" in refused(
+        "runs", "--database", "mysql://x/y"
+    )
+
+
+def test_unreachable_database_is_refused_without_its_password(rsc):
+    outcome = rsc("db", "check", "--database", "postgresql://me:secret@127.0.0.1:1/rsc")
+    assert outcome.code in {1, 4}
+    assert "127.0.0.1:1" in outcome.err
+    assert "secret" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["show", "last"], ["verify", "x"], ["report", "x"], ["compare", "a", "b"], ["db", "check"]],
+)
+def test_asking_a_database_that_is_not_there_does_not_create_it(refused, words):
+    assert "rsc.db" in refused(*words)

@@ -59,8 +59,13 @@ class JsonDocument(TypeDecorator[Any]):
         return value if value is None or dialect.name == "postgresql" else canonical_json(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return the parsed document."""
-        return value if value is None or dialect.name == "postgresql" else json.loads(value)
+        """Return the parsed document; text that is none (put there by hand) as it is."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
 
 
 def canonical_json(value: Any) -> str:

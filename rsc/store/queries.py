@@ -102,7 +102,7 @@ def list_runs(engine: Engine) -> tuple[RunRow, ...]:
     runs = tables.training_runs
     with reading(engine) as connection:
         rows = connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()))
-        return tuple(_run(connection, row) for row in rows.all())
+        return tuple(run_of(connection, row) for row in rows.all())
 
 
 def find_run(engine: Engine, run_id: str) -> RunRow:
@@ -123,10 +123,11 @@ def run_in(connection: Connection, run_id: str) -> RunRow:
     row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
     if row is None:
         raise unknown_run(run_id, connection.execute(sa.select(runs.c.run_id)).scalars().all())
-    return _run(connection, row)
+    return run_of(connection, row)
 
 
-def _run(connection: Connection, row: Row[Any]) -> RunRow:
+def run_of(connection: Connection, row: Row[Any]) -> RunRow:
+    """Return a database row of `training_runs` as a RunRow."""
     lease = timedelta(seconds=DEFAULT_LEASE_SECONDS)
     alive = is_alive(row, server_now(connection), lease)
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping

@@ -1,0 +1,81 @@
+"""One SHA-256 of everything a run recorded: equal facts, equal digest.
+
+Trial ids, run ids and clocks are left out, and trials are taken in the order of fold,
+seed and parameters; so two runs of the same configuration and seed have the same
+digest if and only if they recorded the same, on SQLite or on Postgres.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from rsc.store import tables
+from rsc.store.checksum import float_bits, integer_bits, text_bits
+from rsc.store.chunks import chunks
+from rsc.store.column_types import canonical_json
+from rsc.store.columns import ColumnKind
+from rsc.store.engine import reading
+from rsc.store.queries import run_in, trials_in
+from rsc.store.reading import Rows
+from rsc.trading.records import EPISODE_NUMBER_MASK
+
+
+def record_digest(engine: Engine, run_id: str) -> str:
+    """Return the digest of a run's episodes, steps, operations, trades and evaluations.
+
+    Raises
+    ------
+    UserError
+        When the run is unknown.
+    """
+    digest = hashlib.sha256()
+    with reading(engine) as connection:
+        run_in(connection, run_id)
+        for trial in trials_in(connection, run_id):
+            digest.update(f"{trial.fold}/{trial.seed}/{trial.parameters_digest}\n".encode())
+            parts = {table.name: hashlib.sha256() for table in tables.RUN_TABLES[:4]}
+            for chunk in chunks(connection, trial.trial_id):
+                for rows in chunk.rows:
+                    parts[rows.table.name].update(_bytes(rows))
+            for name in sorted(parts):  # apart, so that the size of a chunk does not matter
+                digest.update(f"{name}/{parts[name].hexdigest()}\n".encode())
+            digest.update(_evaluations(connection, trial.trial_id))
+    return digest.hexdigest()
+
+
+def _bytes(rows: Rows) -> bytes:
+    """Return rows as bytes that are the same on every machine and database."""
+    columns = []
+    for column in rows.table.columns:
+        array = rows.records[column.name]
+        if column.name == "episode_id":
+            bits = integer_bits(array & EPISODE_NUMBER_MASK)
+        elif column.kind is ColumnKind.FLOAT:
+            bits = float_bits(array)
+        elif column.kind is ColumnKind.NAME:
+            names = np.array([text_bits(name) for name in rows.instruments], dtype=np.uint64)
+            bits = np.take(names, array)
+        else:
+            bits = integer_bits(array)
+        columns.append(bits)
+    return np.column_stack(columns).astype("<u8").tobytes()
+
+
+def _evaluations(connection: Connection, trial_id: int) -> bytes:
+    table = tables.evaluations
+    columns = [column for column in table.columns if column.name not in {"trial_id", "checksum"}]
+    query = sa.select(*columns).where(table.c.trial_id == trial_id)
+    lines = [canonical_json([_plain(value) for value in row]) for row in connection.execute(query)]
+    return "\n".join(sorted(lines)).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as both databases give it: flags are 0 and 1, -0.0 is 0.0."""
+    if isinstance(value, bool):
+        return int(value)
+    return value + 0.0 if isinstance(value, float) else value

@@ -1,0 +1,190 @@
+"""Proof that the records of a run are complete, unchanged and add up.
+
+Everything is read again and compared: checksums, counts, states, sums, steps against
+operations, operations against trades, evaluations against the episodes they judge, and
+what each trial held when it ended. Findings name table, key and what was expected.
+With a replay function every portfolio value is also derived again from operations and
+bars (`rsc.store.replay`). A run of any size is walked in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from rsc.errors import RscError
+from rsc.store import tables
+from rsc.store.chunks import Chunk, chunks
+from rsc.store.engine import check_schema, reading
+from rsc.store.evaluation_checks import check_evaluations
+from rsc.store.fill_checks import (
+    check_operations,
+    check_steps_against_operations,
+    check_trades,
+)
+from rsc.store.findings import Finding, Findings
+from rsc.store.queries import RunRow, TrialRow, run_in, trials_in
+from rsc.store.rows import RunState
+from rsc.store.sealing import Seal, plain_checksum, seal
+from rsc.store.step_checks import (
+    check_counts,
+    check_episodes,
+    check_log_rewards,
+    check_rows,
+    check_steps,
+    check_sums,
+)
+
+ReplayFunction: TypeAlias = Callable[[Chunk, Findings], None]
+ProgressFunction: TypeAlias = Callable[[int], None]
+_ENDED = {RunState.COMPLETED, RunState.INTERRUPTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What `verify_run` found.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    findings : tuple of Finding
+        The first of each table.
+    total : int
+        All of them.
+    episode_count, step_count : int
+        How many rows were looked at.
+    replayed : bool
+        Whether portfolio values were derived again.
+    """
+
+    run_id: str
+    findings: tuple[Finding, ...]
+    total: int
+    episode_count: int
+    step_count: int
+    replayed: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return self.total == 0
+
+
+def verify_run(
+    engine: Engine,
+    run_id: str,
+    replay: ReplayFunction | None = None,
+    *,
+    progress: ProgressFunction | None = None,
+) -> VerifyResult:
+    """Check everything a run has recorded.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the database.
+    run_id : str
+        The run.
+    replay : callable, optional
+        From `rsc.store.replay.replayer`.
+    progress : callable, optional
+        Called with the number of steps looked at so far.
+
+    Raises
+    ------
+    UserError
+        When the run is unknown or the schema is not that of this code.
+    """
+    check_schema(engine)
+    findings, episodes, steps = Findings(), 0, 0
+    with reading(engine) as connection:
+        run = run_in(connection, run_id)
+        trials = trials_in(connection, run_id)
+        _check_run(run, trials, findings)
+        for trial in trials:
+            _check_seal(connection, trial, findings)
+            _check_plain_rows(connection, trial, findings)
+            for chunk in chunks(connection, trial.trial_id):
+                check_chunk(chunk, run, trial, findings)
+                if replay is not None:
+                    replay(chunk, findings)
+                episodes += len(chunk.episodes)
+                steps += len(chunk.steps.records)
+                if progress is not None:
+                    progress(steps)
+            check_evaluations(connection, trial.trial_id, findings, ended=trial.state in _ENDED)
+    return VerifyResult(
+        run_id=run_id,
+        findings=tuple(findings.told),
+        total=findings.total,
+        episode_count=episodes,
+        step_count=steps,
+        replayed=replay is not None,
+    )
+
+
+def check_chunk(chunk: Chunk, run: RunRow, trial: TrialRow, findings: Findings) -> None:
+    """Check some episodes and all that belongs to them."""
+    check_rows(chunk, findings)
+    check_counts(chunk, findings)
+    ended = trial.state in _ENDED or run.state in _ENDED
+    check_episodes(chunk, findings, ended=ended)
+    check_sums(chunk, findings)
+    check_steps(chunk, findings)
+    check_operations(chunk, findings)
+    check_steps_against_operations(chunk, findings)
+    check_trades(chunk, findings)
+    trading = run.config.get("trading", {})
+    if trading and trading.get("reward", {}).get("kind", "log_return") == "log_return":
+        check_log_rewards(chunk, findings, floor=float(trading.get("ruin_fraction", 0.01)))
+
+
+def _check_run(run: RunRow, trials: tuple[TrialRow, ...], findings: Findings) -> None:
+    key = f"run_id {run.run_id}"
+    if run.state is not RunState.COMPLETED:
+        return
+    if not trials:
+        findings.add(Finding("training_runs", key, "completed without a trial, must have one"))
+    for trial in trials:
+        if trial.state is not RunState.COMPLETED:
+            what = f"state was {trial.state}, must be completed as its run is"
+            findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+
+
+def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+    """Compare what an ended trial holds with what it held when it ended."""
+    if trial.digest is None:
+        return
+    now = seal(connection, trial.trial_id)
+    for field in fields(Seal):
+        was, found = getattr(trial, field.name), getattr(now, field.name)
+        if was != found:
+            what = f"{field.name} was {was} when the trial ended, its rows give {found}"
+            findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+
+
+def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+    """Every iteration and evaluation has the checksum of its values."""
+    for table in (tables.iterations, tables.evaluations):
+        rows = connection.execute(sa.select(table).where(table.c.trial_id == trial.trial_id))
+        for row in rows.mappings():
+            expected = _plain_checksum(table, dict(row))
+            if row["checksum"] != expected:
+                key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
+                what = (
+                    f"checksum was {row['checksum']}, its values give {expected}: "
+                    "a value of this row was changed after it was written"
+                )
+                findings.add(Finding(table.name, key, what))
+
+
+def _plain_checksum(table: sa.Table, row: dict[str, Any]) -> int | None:
+    try:
+        return plain_checksum(table, row)
+    except (ValueError, TypeError, RscError):
+        return None  # a value of another type, put there by hand

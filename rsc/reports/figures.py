@@ -17,101 +17,13 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from rsc.reports import palette
+from rsc.reports.canvas import MARGIN, Panel, panel_figure, panel_legend
 from rsc.reports.data import LearningCurve
 from rsc.reports.palette import STYLES
 from rsc.reports.paths import PolicyPath, thinned
 from rsc.trading.records import Policy, Side
 
-FONT = "Inter, 'Segoe UI', system-ui, -apple-system, 'Helvetica Neue', Arial, sans-serif"
-_GAP_PIXELS = 46  # room for a panel's title
-_MARGIN = {"l": 64, "r": 12, "t": 44, "b": 32}
 LOG_SCALE_FROM = 4.0  # largest over smallest value from which a linear axis hides the start
-
-Panel = tuple[str, int]  # title, height in pixels
-
-
-def _figure(panels: Sequence[Panel], *, dates: bool = True) -> go.Figure:
-    """Return an empty figure of panels above each other on one x axis."""
-    inner = sum(height for _, height in panels) + _GAP_PIXELS * (len(panels) - 1)
-    layout: dict[str, Any] = {
-        "height": inner + _MARGIN["t"] + _MARGIN["b"],
-        "margin": _MARGIN,
-        "paper_bgcolor": palette.CLEAR,
-        "plot_bgcolor": palette.CLEAR,
-        "font": {"family": FONT, "size": 12, "color": palette.QUIET_INK},
-        "hovermode": "x unified",
-        "dragmode": "zoom",
-        "legend": _legend(1.0, pixels=inner),
-        "xaxis": _x_axis(len(panels), dates=dates),
-        "annotations": [],
-        "template": "none",
-        "modebar": {
-            "bgcolor": palette.CLEAR,
-            "color": palette.ZERO,
-            "activecolor": palette.QUIET_INK,
-        },
-    }
-    top = 1.0
-    for index, (title, height) in enumerate(panels):
-        bottom = max(0.0, top - height / inner)
-        layout[f"yaxis{index + 1 if index else ''}"] = _y_axis([bottom, top])
-        layout["annotations"].append(_panel_title(title, top))
-        top = bottom - _GAP_PIXELS / inner
-    return go.Figure(layout=layout)
-
-
-def _legend(top: float, *, pixels: int) -> dict[str, Any]:
-    return {
-        "orientation": "h",
-        "x": 1,
-        "xanchor": "right",
-        "y": top + 6 / pixels,
-        "yanchor": "bottom",
-        "font": {"color": palette.INK},
-        "itemwidth": 30,
-        "bgcolor": palette.CLEAR,
-    }
-
-
-def _x_axis(panels: int, *, dates: bool) -> dict[str, Any]:
-    return {
-        "type": "date" if dates else "linear",
-        "anchor": f"y{panels if panels > 1 else ''}",
-        "showgrid": True,
-        "gridcolor": palette.GRID,
-        "linecolor": palette.ZERO,
-        "ticks": "outside",
-        "tickcolor": palette.ZERO,
-        "zeroline": False,
-        "hoverformat": "%a %d %b %Y" if dates else "d",
-    }
-
-
-def _y_axis(domain: list[float]) -> dict[str, Any]:
-    return {
-        "domain": domain,
-        "gridcolor": palette.GRID,
-        "zeroline": False,
-        "automargin": False,
-        "nticks": 6,
-    }
-
-
-def _panel_title(title: str, top: float) -> dict[str, Any]:
-    return {
-        "text": f"<b>{title}</b>",
-        "xref": "paper",
-        "yref": "paper",
-        "x": 0,
-        "y": top,
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "xshift": -_MARGIN["l"],  # in line with the text around the chart
-        "yshift": 8,
-        "showarrow": False,
-        "borderpad": 0,
-        "font": {"size": 13, "color": palette.INK},
-    }
 
 
 def milliseconds(stamps: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -150,7 +62,7 @@ def split_figure(paths: Sequence[PolicyPath], trades: NDArray[np.void] | None = 
     panels: list[Panel] = [("Portfolio value", 330), ("Drawdown", 130)]
     if trades is not None:
         panels += [("Price and the agent's trades", 250), ("The agent's exposure", 100)]
-    figure = _figure(panels)
+    figure = panel_figure(panels)
     for path in reversed(paths):  # the agent is drawn last, on top
         figure.add_trace(_value_line(path))
     for path in reversed(paths):
@@ -230,7 +142,7 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
     figure.add_trace(_markers(to_flat, "exit", "Exit to flat", "circle-open", palette.INK))
     top = figure.layout.yaxis3.domain[1]
     figure.update_layout(
-        legend2=_legend(top, pixels=figure.layout.height - _MARGIN["t"] - _MARGIN["b"]),
+        legend2=panel_legend(top, pixels=figure.layout.height - MARGIN["t"] - MARGIN["b"]),
         yaxis3={"tickformat": ",.0f"},
         yaxis4={"tickformat": ".0%", "zeroline": True, "zerolinecolor": palette.ZERO, "nticks": 4},
     )
@@ -278,10 +190,10 @@ def learning_figure(curves: Sequence[LearningCurve]) -> go.Figure:
     curves : sequence of LearningCurve
         One for each fold.
     """
-    figure = _figure(
+    figure = panel_figure(
         [
-            ("Validation Sharpe ratio of the greedy policy, 95 % interval", 230),
-            ("Mean return of training episodes (sum of rewards)", 170),
+            ("Validation Sharpe ratio", 230),
+            ("Mean return of training episodes", 170),
         ],
         dates=False,
     )
@@ -378,7 +290,7 @@ def _training_trace(curve: LearningCurve, *, many: bool) -> dict[str, Any]:
 
 def trade_figure(trades: NDArray[np.void]) -> go.Figure:
     """Return the distribution of the returns of closed trades, winners and losers apart."""
-    figure = _figure([("Returns of closed trades", 180)], dates=False)
+    figure = panel_figure([("Returns of closed trades", 180)], dates=False)
     bins = _return_bins(trades["trade_return"])
     won = trades["pnl"] > 0
     for name, chosen, colour in (("Won", won, palette.GAIN), ("Lost", ~won, palette.LOSS)):

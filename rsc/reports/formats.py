@@ -67,7 +67,7 @@ def date(stamp: int, *, intraday: bool = False) -> str:
 
 def duration(seconds: float) -> str:
     """Return 3725.0 as 1 h 2 min, smaller ones as 4 min 12 s or 3.2 s."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f}\u202fs"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

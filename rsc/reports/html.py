@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -19,7 +18,6 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from rsc.errors import UserError
 from rsc.reports import formats, summary
 from rsc.reports.data import ReportData, SplitRecords
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
@@ -107,24 +105,6 @@ def render_report(data: ReportData) -> str:
         dark_colours=DARK,
         null=formats.NULL,
     )  # fmt: skip
-
-
-def write_report(data: ReportData, path: Path) -> None:
-    """Write the report of a run to a file, whole or not at all.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written there.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(render_report(data), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        msg = f"{path}: the report could not be written ({error.strerror})"
-        raise UserError(msg, "name a file in a folder that exists and can be written") from error
 
 
 def _environment() -> jinja2.Environment:

@@ -7,15 +7,13 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
-from rsc.errors import UserError
 from rsc.reports.data import LearningCurve, ReportData, SplitRecords
-from rsc.reports.html import month_strength, render_report, write_report
+from rsc.reports.html import month_strength, render_report
 from rsc.reports.palette import DARK, STYLES
 from rsc.trading.records import Policy
 
@@ -216,14 +214,3 @@ def test_every_chart_colour_has_a_dark_twin(page: str) -> None:
 
 def test_a_month_of_ten_per_cent_has_the_full_colour() -> None:
     assert (month_strength(0.1), month_strength(-0.3), month_strength(0.025)) == (100, 100, 25)
-
-
-def test_a_report_is_written_whole(report: ReportData, page: str, tmp_path: Path) -> None:
-    write_report(report, tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text("utf-8") == page
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_a_folder_that_does_not_exist_is_one_sentence(report: ReportData, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the report could not be written"):
-        write_report(report, tmp_path / "missing" / "report.html")

@@ -193,7 +193,7 @@ def test_facts_are_those_of_the_run(loaded: ReportData, market: Market) -> None:
 
 def test_a_stored_run_becomes_a_page(loaded: ReportData) -> None:
     page = render_report(loaded)
-    assert "iteration 2 was chosen on the validation split" in page
+    assert "Iteration 2 was chosen on the validation split" in page
     assert "These data have been tried 2 times" in page
 
 

@@ -17,6 +17,15 @@
   };
   const config = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
+  // Beside a narrow chart's title there is no room for names: they go above it.
+  const compact = (layout) => {
+    const inner = layout.height - layout.margin.t - layout.margin.b;
+    layout.height += 44;
+    layout.margin.t += 44;
+    layout.legend = { ...layout.legend, x: 0, xanchor: "left", y: 1 + 30 / inner, font: { ...layout.legend.font, size: 11 } };
+    if (layout.legend2) layout.legend2.visible = false;
+  };
+
   const draw = (isDark) => {
     root.dataset.theme = isDark ? "dark" : "light";
     const style = getComputedStyle(root);
@@ -28,8 +37,7 @@
     for (const element of document.querySelectorAll(".chart")) {
       const figure = structuredClone(figures[element.dataset.figure]);
       const { data, layout } = isDark ? recoloured(figure) : figure;
-      const narrow = element.clientWidth < 560;
-      if (narrow) layout.margin = { ...layout.margin, l: 52, r: 8 };
+      if (element.clientWidth < 640) compact(layout);
       Plotly.react(element, data, { ...layout, hoverlabel }, config);
     }
   };

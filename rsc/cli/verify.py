@@ -1,7 +1,127 @@
-"""Placeholder while the layer below lands."""
+"""`rsc verify`: proof that the records of a run are complete, unchanged and add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rsc.cli.figures import count
+from rsc.cli.help_texts import (
+    KEEP_PANEL,
+    DatabaseOption,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    examples,
+)
+from rsc.cli.output import Column, print_error, print_json, print_table, say, stderr_console
+from rsc.errors import CheckFailedError, UserError
+
+if TYPE_CHECKING:
+    from rsc.config.run import RunConfig
+    from rsc.store.verify import ReplayFunction, VerifyResult
+
+_FAILED_HINT = (
+    "A value was changed after it was written, or rows are missing; nothing was repaired."
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
+    epilog = examples("rsc verify last", "rsc verify last --replay")
+    app.command(rich_help_panel=KEEP_PANEL, epilog=epilog)(verify)
+
+
+def verify(
+    run: RunArgument,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay", help="Derive every portfolio value again, from operations and bars."
+        ),
+    ] = False,
+    database: DatabaseOption = None,
+    *,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Check checksums, counts, states and arithmetic of everything RUN has recorded.
+
+    Exit code 3 if anything is wrong, with the first offending rows by table and key.
+    --replay needs the prices of the run where they were.
+    """
+    from rsc.cli.records import open_records
+    from rsc.store.queries import find_run
+    from rsc.store.verify import verify_run
+
+    with open_records(database) as records:
+        found = find_run(records.engine, records.resolve(run))
+        function = _replay_function(found) if replay else None
+        with _counting(quiet=quiet) as progress:
+            result = verify_run(records.engine, found.run_id, function, progress=progress)
+    if json:
+        print_json({**_document(result)})
+    _tell(result, json=json)
+
+
+def _replay_function(run: Any) -> ReplayFunction:
+    """Load the prices of the run, which must be those it was trained on."""
+    from rsc.config.load import config_from_mapping
+    from rsc.config.run import RunConfig
+    from rsc.market.build import build_market, market_digest
+    from rsc.market.sources import load_bars
+    from rsc.market.splits import make_folds
+    from rsc.store.replay import replayer
+
+    config: RunConfig = config_from_mapping(RunConfig, run.config, f"run {run.run_id}")
+    bars = load_bars(config.data)
+    digest = market_digest(bars)
+    if digest != run.data_digest:
+        message = (
+            f"run {run.run_id}: the prices had the digest {digest[:16]}, must have "
+            f"{run.data_digest[:16]} as when it was trained"
+        )
+        raise UserError(message, "Put the old price files back, or verify without --replay.")
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    market = build_market(bars, config.features, folds[0], config.data.periods_per_year)
+    return replayer(market, config.trading)
+
+
+def _document(result: VerifyResult) -> dict[str, Any]:
+    return {
+        "run_id": result.run_id,
+        "passed": result.passed,
+        "replayed": result.replayed,
+        "episodes": result.episode_count,
+        "steps": result.step_count,
+        "finding_count": result.total,
+        "findings": result.findings,
+    }
+
+
+def _tell(result: VerifyResult, *, json: bool) -> None:
+    """Say how it went; a failed check ends the program with its own exit code."""
+    looked = f"{count(result.episode_count)} episodes, {count(result.step_count)} steps"
+    if result.passed:
+        replayed = ", every portfolio value derived again" if result.replayed else ""
+        say(f"run {result.run_id}: {looked}{replayed}: everything adds up")
+        return
+    if not json:
+        rows = [[finding.table, finding.key, finding.what] for finding in result.findings]
+        print_table((Column("table"), Column("row"), Column("what is wrong")), rows)
+    print_error(f"run {result.run_id}: {result.total} findings in {looked}", _FAILED_HINT)
+    raise typer.Exit(CheckFailedError.exit_code)
+
+
+@contextmanager
+def _counting(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Show how many steps were looked at, on a terminal."""
+    console = stderr_console()
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    with console.status("looking at the records") as status:
+        yield lambda steps: status.update(f"looked at {count(steps)} steps")

@@ -266,6 +266,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             self._rng.bit_generator.state = accounts["exploration"]
             self._last_round, self._last_reply = -1, None
         weights = state.get(COMPONENT_RL_MODULE)
+        if isinstance(weights, ray.ObjectRef):  # RLlib's own first synchronisation
+            weights = ray.get(weights)
         if weights is not None:
             self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
 

@@ -9,6 +9,7 @@ last checkpoint with the same run.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import secrets
@@ -130,7 +131,9 @@ def _prepare(config: RunConfig) -> _Prepared:
 
 
 def _resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) -> RunConfig:
-    stored = config_from_mapping(run_configuration(store.engine, run_id), where=f"run {run_id}")
+    stored = config_from_mapping(
+        RunConfig, run_configuration(store.engine, run_id), where=f"run {run_id}"
+    )
     if given is not None and given != stored:
         raise UserError(
             f"run {run_id} was begun with another configuration than the file given",
@@ -188,7 +191,7 @@ class _Run:
     ) -> None:
         self.store, self.run_id, self.config = store, run_id, config
         self.prepared, self.progress = prepared, progress
-        self.folder = folder / run_id
+        self.folder = (folder / run_id).absolute()
         self.digest = config_digest(config)
         self.attempt = 0
         self._stop = threading.Event()
@@ -320,19 +323,40 @@ def local_ray(config: RunConfig) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray's core reports every actor that could be restarted as an error, RLlib warns of every
+    # algorithm on its new stack: neither is of use to a person who trains.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     resources = config.resources
     processes = resources.num_env_runners + resources.num_learners + 1
-    ray.init(
-        address=os.environ.get("RAY_ADDRESS"),
-        num_cpus=None if "RAY_ADDRESS" in os.environ else max(os.cpu_count() or 1, processes),
-        include_dashboard=None if "RAY_ADDRESS" in os.environ else False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    remote = "RAY_ADDRESS" in os.environ
+    with _silent_stderr():  # the core announces its log level there, whatever it is
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS"),
+            num_cpus=None if remote else max(os.cpu_count() or 1, processes),
+            include_dashboard=None if remote else False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere; exceptions pass as ever."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _date(stamp: np.int64) -> datetime:

@@ -45,9 +45,7 @@ def test_every_shape_trains_records_and_verifies(train, algorithm, runners, lear
 
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 @pytest.mark.parametrize("runners", [0, 2])
-def test_the_same_config_and_seed_give_equal_records(
-    ray_session, tmp_path, algorithm, runners
-):
+def test_the_same_config_and_seed_give_equal_records(ray_session, tmp_path, algorithm, runners):
     digests = []
     for name in ("first", "second"):
         url = f"sqlite:///{tmp_path / name}.db"

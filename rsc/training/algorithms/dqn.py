@@ -195,6 +195,21 @@ class PointerDQN(ColumnarAlgorithm, DQN):
         self._ring_rng.bit_generator.state = state["replay_rng"]
         self._owed = state["owed"]
 
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Add the ring, once, in its own component."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(RING_KEY, components, not_components):
+            state[RING_KEY] = self.ring.get_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`get_state`."""
+        super().set_state(state)
+        if RING_KEY in state:
+            self.ring.set_state(state[RING_KEY])
+
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """Save the ring in a folder of its own."""
         return [*super().get_checkpointable_components(), (RING_KEY, self.ring)]

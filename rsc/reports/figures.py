@@ -139,7 +139,7 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
         figure.add_trace(_markers(own, "entry", name, symbol, colour))
     # The exit of a reversal is the entry beside it: only the others get a mark of their own.
     to_flat = trades[~np.isin(trades["exit_timestamp"], trades["entry_timestamp"])]
-    figure.add_trace(_markers(to_flat, "exit", "Exit to flat", "circle-open", palette.INK))
+    figure.add_trace(_markers(to_flat, "exit", "Exit to flat", "circle-open", palette.QUIET_INK))
     top = figure.layout.yaxis3.domain[1]
     figure.update_layout(
         legend2=panel_legend(top, pixels=figure.layout.height - MARGIN["t"] - MARGIN["b"]),
@@ -163,9 +163,9 @@ def _markers(
         "hovertemplate": "%{y:,.2f}",
         "marker": {
             "symbol": symbol,
-            "size": 8,
+            "size": 5 if symbol == "circle-open" else 8,
             "color": colour,
-            "line": {"color": colour, "width": 1.6 if symbol.endswith("open") else 0},
+            "line": {"color": colour, "width": 1.2 if symbol == "circle-open" else 0},
         },
     }
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.engine import Engine
 
 from rsc.config.documents import write_document
 from rsc.config.load import config_from_mapping, dump_yaml
@@ -23,6 +22,7 @@ from rsc.config.run import RunConfig
 from rsc.errors import UserError
 from rsc.reports.data import LearningCurve, ReportData, RunFacts, SplitRecords
 from rsc.store import queries
+from rsc.store.engine import Database
 from rsc.store.queries import EpisodeTable, RunRow, TrialRow
 from rsc.store.rows import EvaluationRow
 from rsc.trading.records import (
@@ -38,12 +38,12 @@ from rsc.trading.records import (
 Evaluations = tuple[EvaluationRow, ...]
 
 
-def load_report(engine: Engine, run_id: str) -> ReportData:
+def load_report(engine: Database, run_id: str) -> ReportData:
     """Read everything a report of a run shows.
 
     Parameters
     ----------
-    engine : Engine
+    engine : Database
         The database.
     run_id : str
         The run.
@@ -166,7 +166,7 @@ def _shown_iteration(phase: Phase, chosen: int | None, rows: Evaluations) -> int
     return -1 if chosen is None else chosen
 
 
-def _split(engine: Engine, phase: Phase, episodes: NDArray[np.void]) -> SplitRecords:
+def _split(engine: Database, phase: Phase, episodes: NDArray[np.void]) -> SplitRecords:
     identities = [int(identity) for identity in episodes["episode_id"]]
     steps = [queries.read_steps(engine, identity) for identity in identities]
     trades = [queries.read_trades(engine, identity) for identity in identities]
@@ -178,7 +178,9 @@ def _split(engine: Engine, phase: Phase, episodes: NDArray[np.void]) -> SplitRec
     )
 
 
-def _curve(engine: Engine, trial: TrialRow, rows: Evaluations, chosen: int | None) -> LearningCurve:
+def _curve(
+    engine: Database, trial: TrialRow, rows: Evaluations, chosen: int | None
+) -> LearningCurve:
     iterations = queries.list_iterations(engine, trial.trial_id)
     own = _agent_on_validation(rows)
     return LearningCurve(
@@ -198,7 +200,7 @@ def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def _facts(
-    engine: Engine,
+    engine: Database,
     run: RunRow,
     shown: Sequence[TrialRow],
     tries_in_run: int,
@@ -234,7 +236,7 @@ def _yaml(run: RunRow) -> str:
 
 
 def _count_tries(
-    engine: Engine, names: tuple[str, ...], tables: dict[int, EpisodeTable], at_least: int
+    engine: Database, names: tuple[str, ...], tables: dict[int, EpisodeTable], at_least: int
 ) -> int | None:
     """Return the tries on overlapping dates; None before the first episode began."""
     stamps = [table.records[name] for table in tables.values()

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from alembic import command
@@ -24,6 +24,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.store.failures import address, database_errors, failure_of
+
+Database: TypeAlias = Engine  # what the layers above call it: they do not know SQLAlchemy
 
 DEFAULT_URL = "sqlite:///rsc.db"
 URL_VARIABLE = "RSC_DATABASE_URL"

@@ -23,6 +23,7 @@ from rsc.reports.palette import STYLES
 from rsc.reports.paths import PolicyPath, thinned
 from rsc.trading.records import Policy, Side
 
+_FOLD_DASHES = ("solid", "dash", "dot", "dashdot")
 LOG_SCALE_FROM = 4.0  # largest over smallest value from which a linear axis hides the start
 
 
@@ -212,6 +213,10 @@ def learning_figure(curves: Sequence[LearningCurve]) -> go.Figure:
     return figure
 
 
+def _fold_dash(curve: LearningCurve) -> str:
+    return _FOLD_DASHES[curve.fold % len(_FOLD_DASHES)]
+
+
 def _fold_name(curve: LearningCurve, name: str, *, many: bool) -> str:
     return f"{name}, fold {curve.fold}" if many else name
 
@@ -241,7 +246,7 @@ def _validation_traces(curve: LearningCurve, *, many: bool) -> list[dict[str, An
         "customdata": np.column_stack([low, high]),
         "mode": "lines+markers",
         "name": _fold_name(curve, "Sharpe ratio", many=many),
-        "line": {"color": agent.colour, "width": 2},
+        "line": {"color": agent.colour, "width": 2, "dash": _fold_dash(curve)},
         "marker": {"size": 6, "color": agent.colour},
         "hovertemplate": "%{y:.2f} (%{customdata[0]:.2f} … %{customdata[1]:.2f})<extra></extra>",
     }
@@ -283,7 +288,7 @@ def _training_trace(curve: LearningCurve, *, many: bool) -> dict[str, Any]:
         "connectgaps": True,
         "name": _fold_name(curve, "Training", many=many),
         "showlegend": False,
-        "line": {"color": palette.GAIN, "width": 1.6},
+        "line": {"color": palette.GAIN, "width": 1.6, "dash": _fold_dash(curve)},
         "hovertemplate": "%{y:.4f}<extra></extra>",
     }
 

@@ -202,6 +202,40 @@ def test_an_agent_that_never_traded_is_said_so(report: ReportData) -> None:
     assert "Its Sharpe ratio is not shown: the returns do not vary." in outline.words
 
 
+def test_several_instruments_have_a_chart_and_a_calendar_each(report: ReportData) -> None:
+    def second(records: SplitRecords) -> SplitRecords:
+        """Return the same records as those of another instrument."""
+        copies = {name: getattr(records, name).copy() for name in ("episodes", "steps", "trades")}
+        copies["episodes"]["instrument"] = 1
+        for rows in copies.values():
+            rows["episode_id"] += 1
+        return SplitRecords(
+            phase=records.phase,
+            **{
+                name: np.concatenate([getattr(records, name), rows])
+                for name, rows in copies.items()
+            },
+        )
+
+    facts = replace(report.facts, instruments=("First & Co", "Second"))
+    splits = tuple(second(records) for records in report.splits)
+    page = render_report(replace(report, facts=facts, splits=splits))
+    outline = Outline(page)
+    assert {"test-0", "test-1", "validation-0", "validation-1"} <= set(figures_of(page))
+    assert sum(attrs.get("class") == "numbers calendar" for _, attrs in outline.tags) == 2
+    assert "First & Co" in outline.words
+    assert "220 closed" in outline.words
+
+
+def test_folds_can_be_told_apart_while_learning(report: ReportData) -> None:
+    (curve,) = report.learning
+    page = render_report(replace(report, splits=(), learning=(curve, replace(curve, fold=1))))
+    drawn = json.dumps(figures_of(page)["learning"])
+    assert "Sharpe ratio, fold 0" in drawn
+    assert "Sharpe ratio, fold 1" in drawn
+    assert "Fold 1: iteration 5 was chosen" in Outline(page).words
+
+
 def test_every_policy_colour_has_a_dark_twin() -> None:
     assert all(style.colour in DARK for style in STYLES.values())
     assert len({style.colour for style in STYLES.values()}) == len(Policy)

@@ -168,3 +168,14 @@ def test_penalised_return_charges_each_new_depth_once_and_turnover():
     log = np.log(0.9)
     # Bought 1000 of 1000; 10 % deeper; at the end 900 of 900 is sold, no new depth.
     assert records.steps["reward"].tolist() == pytest.approx([-0.01, log - 0.2, -0.01])
+
+
+def test_a_stop_at_the_liquidation_price_is_a_liquidation():
+    # Short 10 at 100, cash 2000: Q = 2000 / 12.5 = 160, and so is the stop.
+    bars = [FLAT_BAR, FLAT_BAR, [150, 165, 140, 150], FLAT_BAR]
+    records, _ = run(bars, [-1, -1], stop_loss=0.6)
+    assert records.operations["reference_price"].tolist() == [100.0, 160.0]
+    assert records.operations["cause"].tolist() == [Cause.AGENT, Cause.LIQUIDATION]
+    assert records.episodes[-1]["ended_by"] == Cause.LIQUIDATION
+    records, _ = run(bars, [-1, -1], stop_loss=0.59)
+    assert records.operations["cause"][1] == Cause.STOP_LOSS

@@ -325,13 +325,13 @@ def max_drawdown_bars(values: Floats) -> int:
     Of equally deep ones the first counts; 0 if there is none.
     """
     depth = drawdowns(values)
-    trough = int(depth.argmin())
-    if depth[trough] >= 0:
+    deepest = int(depth.argmin())
+    if depth[deepest] >= 0:
         return 0
-    peak_value = values[: trough + 1].max()
-    peak = trough - int((values[trough::-1] == peak_value).argmax())
-    recovered = np.flatnonzero(values[trough:] >= peak_value)
-    end = trough + int(recovered[0]) if len(recovered) else len(values) - 1
+    peak_value = values[: deepest + 1].max()
+    peak = deepest - int((values[deepest::-1] == peak_value).argmax())
+    recovered = np.flatnonzero(values[deepest:] >= peak_value)
+    end = deepest + int(recovered[0]) if len(recovered) else len(values) - 1
     return end - peak
 
 

@@ -226,19 +226,22 @@ def _check_amounts(chunk: Chunk, sums: _Sums, findings: Findings) -> None:
 
 
 def _open_value(chunk: Chunk, closed: NDArray[np.bool_], sums: _Sums) -> Floats:
-    """Return what an open trade is worth at the last close: value - cash of its episode."""
-    trades, episodes = chunk.trades, chunk.episodes
-    sign = np.where(trades.records["side"] == Side.SHORT, -1.0, 1.0)
-    units = sign * (sums.entry_units - sums.exit_units)
-    if not len(chunk.steps.records):
-        return np.where(closed, 0.0, trades.records["pnl"] - sums.flow + sums.fees)
-    last = chunk.steps.first + np.maximum(chunk.steps.count, 1) - 1
-    price = chunk.steps.records["price"][np.minimum(last, len(chunk.steps.records) - 1)]
-    value: Floats = np.where(closed, 0.0, units * price[trades.place])
-    # Without steps the last price is not known: the sum over the episode checks it then.
-    blind = ~closed & (chunk.steps.count != episodes["step_count"])[trades.place]
-    own = trades.records["pnl"] - sums.flow + sums.fees + trades.records["carry"]
-    return np.where(blind, own, value)
+    """Return what an open trade is worth at the last recorded close; 0 for closed ones.
+
+    Without recorded steps that close is not known: what the trade itself says is taken
+    then, and the sum over the episode has to show it wrong.
+    """
+    trades, steps = chunk.trades, chunk.steps
+    records = trades.records
+    said: Floats = records["pnl"] - sums.flow + sums.fees + records["carry"]
+    known = (steps.count == chunk.episodes["step_count"])[trades.place] & (len(steps.records) > 0)
+    value = said
+    if len(steps.records):
+        sign = np.where(records["side"] == Side.SHORT, -1.0, 1.0)
+        last = np.clip(steps.first + steps.count - 1, 0, len(steps.records) - 1)
+        price = steps.records["price"][last][trades.place]
+        value = np.where(known, sign * (sums.entry_units - sums.exit_units) * price, said)
+    return np.where(closed, 0.0, value)
 
 
 def _check_ends(chunk: Chunk, sums: _Sums, made: NDArray[np.void], findings: Findings) -> None:

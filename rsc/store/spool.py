@@ -192,8 +192,10 @@ class Spool:
         (self.folder / self._names.pop(0)).unlink()
 
     def close(self) -> None:
-        """Give the folder back."""
-        os.close(self._lock)
+        """Give the folder back; once is enough."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _sync_folder(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_value_no_database_should_hold_is_named_and_refused(
 ):
     trial = begin_run(store)
     batch = play(trial.trial_id, rounds=1)[0]
-    getattr(batch, table)[column][0] = value
+    getattr(batch, table)[column][-1] = value
     with pytest.raises(RscError, match=sentence):
         store.append(trial, batch)
     assert row_counts(store.engine)["episodes"] == 0

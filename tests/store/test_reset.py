@@ -1,0 +1,96 @@
+"""Reset removes what is in scope, nothing else, never what is alive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from recorded_trials import begin_run, execute, record_run
+
+from rsc.errors import UserError
+from rsc.store.queries import count_tries, list_runs, row_counts
+from rsc.store.reset import ResetScope, plan_reset, reset
+from rsc.store.rows import RunState, TryRow
+from rsc.store.verify import verify_run
+
+
+def test_one_run_is_removed_and_the_other_stays_whole(store):
+    record_run(store, "first")
+    counts = row_counts(store.engine, "first")
+    record_run(store, "second", seed=3)
+    assert plan_reset(store.engine, ResetScope(run_id="first")).rows["steps"] == counts["steps"]
+    removed = reset(store.engine, ResetScope(run_id="first"))
+    assert removed.run_ids == ("first",)
+    assert removed.rows == {**counts, "trials": 1, "training_runs": 1}
+    assert [run.run_id for run in list_runs(store.engine)] == ["second"]
+    assert verify_run(store.engine, "second").passed
+
+
+def test_all_are_removed_but_the_ledger_of_tries_stays(store):
+    record_run(store, "first")
+    record_run(store, "second")
+    day = datetime(2015, 1, 1, tzinfo=UTC)
+    store.record_try(
+        TryRow(
+            instrument="ACME",
+            first_date=day,
+            last_date=day,
+            data_digest="d",
+            parameters_digest="p",
+            seed=1,
+            run_id="first",
+            state=RunState.COMPLETED,
+        )
+    )
+    reset(store.engine, ResetScope(everything=True))
+    assert set(row_counts(store.engine).values()) == {0}
+    assert list_runs(store.engine) == ()
+    assert count_tries(store.engine, instruments=("ACME",), first=day, last=day) == 1
+
+
+def test_trial_ids_are_not_used_again_after_a_reset(store):
+    first = begin_run(store, "first")
+    store.finish_run("first", 1, RunState.INTERRUPTED)
+    reset(store.engine, ResetScope(everything=True))
+    assert begin_run(store, "second").trial_id > first.trial_id
+
+
+def test_only_runs_older_than_an_age_are_removed(store):
+    record_run(store, "old")
+    record_run(store, "new")
+    past = datetime.now(UTC) - timedelta(days=40)
+    value = past if store.engine.dialect.name == "postgresql" else past.isoformat()
+    execute(store, "UPDATE training_runs SET started_at = :t WHERE run_id = 'old'", t=value)
+    removed = reset(store.engine, ResetScope(older_than=timedelta(days=30)))
+    assert removed.run_ids == ("old",)
+    assert [run.run_id for run in list_runs(store.engine)] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        ResetScope(run_id="alive"),
+        ResetScope(everything=True),
+        ResetScope(older_than=timedelta(seconds=-60)),
+    ],
+)
+def test_nothing_is_removed_while_a_run_in_scope_is_alive(store, scope):
+    record_run(store, "done")
+    begin_run(store, "alive")
+    before = row_counts(store.engine)
+    for act in (plan_reset, reset):
+        with pytest.raises(UserError, match="run alive was alive"):
+            act(store.engine, scope)
+    assert row_counts(store.engine) == before
+
+
+def test_a_scope_is_exactly_one_thing():
+    with pytest.raises(UserError, match="was given 0 scopes"):
+        ResetScope()
+    with pytest.raises(UserError, match="was given 2 scopes"):
+        ResetScope(run_id="a", everything=True)
+
+
+def test_an_unknown_run_is_no_scope(store):
+    with pytest.raises(UserError, match="run nobody was unknown"):
+        reset(store.engine, ResetScope(run_id="nobody"))

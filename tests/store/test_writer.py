@@ -1,0 +1,232 @@
+"""The writer loses nothing and doubles nothing, whatever the database does meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from recorded_trials import begin_run, judge, play
+
+from rsc.errors import RscError, TemporaryError, UserError
+from rsc.store.digest import record_digest
+from rsc.store.lease import SupersededError
+from rsc.store.queries import list_evaluations, list_iterations, row_counts
+from rsc.store.rows import IterationRow
+from rsc.store.spool import Spool, Write, from_bytes, to_bytes
+from rsc.store.store import SqlRunStore, open_store
+from rsc.store.writer import SpoolingWriter
+from rsc.trading.records import Phase, Policy
+
+RUN = "20260101-000000-test"
+CURVE = IterationRow(
+    iteration=1, environment_steps=10, learner_updates=1, episodes_completed=0, seconds=1.0
+)
+
+
+class Switch:
+    """The database's address: the real one, or one where nothing listens."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.away = url, False
+        self.opened: list[SqlRunStore] = []
+
+    def __call__(self) -> SqlRunStore:
+        if self.away:
+            raise TemporaryError("the database was away")
+        self.opened.append(SqlRunStore(open_store(self.url).engine))
+        return self.opened[-1]
+
+
+@pytest.fixture
+def switch(database_url):
+    made = Switch(database_url)
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+@pytest.fixture
+def make_writer(switch, tmp_path):
+    writers = []
+
+    def make(**values) -> SpoolingWriter:
+        writers.append(SpoolingWriter(switch, tmp_path / "spool", **values))
+        return writers[-1]
+
+    yield make
+    for writer in writers:
+        writer.close()
+
+
+def fill(writer, trial):
+    """Write a little of everything."""
+    batches = play(trial.trial_id)
+    for batch in batches:
+        writer.append(trial, batch)
+    batch, row = judge(trial.trial_id, Phase.VALIDATION, Policy.AGENT)
+    writer.append(trial, batch)
+    writer.add_evaluation(trial, row)
+    writer.add_iteration(trial, CURVE)
+    return sum(len(b.steps) for b in [*batches, batch])
+
+
+def test_small_batches_are_gathered_and_flush_brings_them_in(store, switch, make_writer):
+    trial = begin_run(store)
+    writer = make_writer()
+    steps = sum(len(batch.steps) for batch in play(trial.trial_id))
+    for batch in play(trial.trial_id):
+        writer.append(trial, batch)
+    assert row_counts(store.engine)["steps"] == 0
+    writer.flush(1)
+    assert row_counts(store.engine)["steps"] == steps
+
+
+def test_writes_wait_on_disk_while_the_database_is_away_and_follow_in_order(
+    store, switch, make_writer
+):
+    trial = begin_run(store)
+    switch.away = True
+    writer = make_writer(gathered_rows=1)
+    steps = fill(writer, trial)
+    assert writer.spooled == 7
+    assert row_counts(store.engine)["steps"] == 0
+    with pytest.raises(TemporaryError, match=r"away for more than 0.1 s; 7 writes wait in"):
+        writer.flush(0.1)
+    switch.away = False
+    writer.flush(60)
+    assert writer.spooled == 0
+    assert row_counts(store.engine)["steps"] == steps
+    assert len(list_evaluations(store.engine, trial.trial_id)) == 1
+    assert list_iterations(store.engine, trial.trial_id) == (CURVE,)
+
+
+def test_what_a_dead_process_left_is_written_by_the_next_attempt(store, switch, make_writer):
+    trial = begin_run(store)
+    switch.away = True
+    dead = make_writer(gathered_rows=1)
+    steps = fill(dead, trial)
+    dead.close()
+    switch.away = False
+    SqlRunStore(store.engine, lease_seconds=0).begin_attempt(RUN, "elsewhere/2/2")
+    resumed = make_writer()
+    assert resumed.spooled == 7
+    from dataclasses import replace
+
+    resumed.add_iteration(replace(trial, attempt=2), CURVE)
+    assert resumed.spooled == 0
+    assert row_counts(store.engine)["steps"] == steps
+
+
+def test_a_superseded_writer_is_stopped_at_its_next_write(store, switch, make_writer):
+    trial = begin_run(store)
+    writer = make_writer()
+    writer.add_iteration(trial, CURVE)
+    SqlRunStore(store.engine, lease_seconds=0).begin_attempt(RUN, "elsewhere/2/2")
+    with pytest.raises(SupersededError):
+        writer.add_iteration(trial, CURVE)
+
+
+def test_interrupted_and_sent_again_is_the_same_as_undisturbed(database_url, tmp_path, switch):
+    """Every write is sent, some twice, with the database away now and then."""
+    store = open_store(database_url)
+    quiet, wild = begin_run(store, "quiet"), begin_run(store, "wild")
+    writer = SpoolingWriter(switch, tmp_path / "wild", gathered_rows=50)
+    for trial in (quiet, wild):
+        batches = play(trial.trial_id)
+        for i, batch in enumerate([*batches, *batches]):
+            if trial is wild:
+                switch.away = i % 3 == 1
+                writer.append(trial, batch)
+            elif i < len(batches):
+                store.append(trial, batch)
+    switch.away = False
+    writer.flush(30)
+    writer.close()
+    assert record_digest(store.engine, "quiet") == record_digest(store.engine, "wild")
+    store.close()
+
+
+def test_a_spool_belongs_to_one_process(tmp_path):
+    spool = Spool(tmp_path)
+    with pytest.raises(UserError, match="was held by another process"):
+        Spool(tmp_path)
+    spool.close()
+    Spool(tmp_path).close()
+
+
+def test_a_write_survives_the_way_through_its_bytes(store):
+    trial = begin_run(store)
+    batch, row = judge(trial.trial_id, Phase.TEST, Policy.AGENT)
+    for write in (
+        Write(method="add_evaluation", trial=trial, payload=row),
+        Write(method="add_iteration", trial=trial, payload=CURVE),
+    ):
+        assert from_bytes(to_bytes(write)) == write
+    back = from_bytes(to_bytes(Write(method="append", trial=trial, payload=batch)))
+    assert back.payload.steps.tobytes() == batch.steps.tobytes()
+    assert back.payload.trades.tobytes() == batch.trades.tobytes()
+
+
+def test_a_half_written_spool_file_is_forgotten_and_a_damaged_one_named(tmp_path, store):
+    trial = begin_run(store)
+    (tmp_path / "000000000000.write.part").write_bytes(b"half")
+    spool = Spool(tmp_path)
+    assert len(spool) == 0
+    spool.put(Write(method="add_iteration", trial=trial, payload=CURVE))
+    spool.close()
+    file = tmp_path / "000000000000.write"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    spool = Spool(tmp_path)
+    with pytest.raises(RscError, match=r"000000000000.write was damaged"):
+        spool.first()
+    spool.close()
+
+
+@pytest.mark.fault
+def test_a_full_disk_under_the_spool_is_one_sentence(tmp_path, store):
+    """In a process of its own, whose files may not grow beyond 4096 bytes."""
+    trial = begin_run(store)
+    program = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from recorded_trials import play
+from rsc.errors import UserError
+from rsc.store.rows import TrialContext
+from rsc.store.spool import Spool, Write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+batch = play({trial.trial_id})[0]
+trial = TrialContext(run_id="r", attempt=1, trial_id={trial.trial_id}, instruments=("A", "B"))
+spool = Spool(__import__("pathlib").Path({str(tmp_path / "spool")!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    spool.put(Write(method="append", trial=trial, payload=batch))
+except UserError as error:
+    print(error.message, len(spool))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "the disk was full" in done.stdout, done.stderr
+    assert done.stdout.strip().endswith(" 0")
+    assert not list((tmp_path / "spool").glob("*.part"))
+    assert errno.EFBIG
+
+
+def test_a_database_that_is_away_is_not_asked_at_every_write(store, switch, make_writer):
+    trial = begin_run(store)
+    asked = []
+
+    def factory():
+        asked.append(time.monotonic())
+        raise TemporaryError("away")
+
+    writer = make_writer(gathered_rows=1)
+    writer._store_factory = factory
+    for _ in range(50):
+        writer.add_iteration(trial, CURVE)
+    assert writer.spooled == 50
+    assert len(asked) <= 4

@@ -227,7 +227,7 @@ def _live_through(params: Any, bar: Any, account: Any, target: float) -> int:
         status = _trade_bar(params, bar, account, target)
     elif account.position != 0.0:
         watch_price(account, bar.close)
-    if cooling > 0 and bar.stopped_side == 0:
+    if cooling > 0:  # then the account is flat, and no exit can have begun another one
         account.cooldown_left = cooling - 1
     return status
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from training_runs import small_config
 
-from rsc.store.engine import create_engine
 from rsc.store.digest import record_digest
-from rsc.store.queries import run_overview
+from rsc.store.engine import create_engine
+from rsc.store.queries import find_run, row_counts
 from rsc.store.verify import verify_run
 from rsc.trading.records import Policy
 from rsc.training.run import train_run
@@ -33,9 +33,8 @@ def test_every_shape_trains_records_and_verifies(train, algorithm, runners, lear
     assert set(trial.test) == set(Policy)
     verdict = verify_run(engine, result.run_id)
     assert verdict.findings == ()
-    overview = run_overview(engine, result.run_id)
-    assert overview.state == "completed"
-    counts = overview.counts
+    assert find_run(engine, result.run_id).state == "completed"
+    counts = row_counts(engine, result.run_id)
     # all accounts' steps and the evaluations are there, nothing twice
     assert counts["steps"] >= trial.steps
     assert counts["episodes"] > 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +63,45 @@ def write_run_file(folder: Path, tree: dict[str, Any]) -> Path:
     return path
 
 
-def start_rsc(*words: str, folder: Path, url: str) -> subprocess.Popen[str]:
-    """Start `rsc` as a user would, in `folder`, with output to pipes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "rsc.cli.app", *words, "--database", url],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A started `rsc`; what it prints goes to files, so that nobody has to read along."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    errors: Path
+
+    def wait_for(self, word: str, seconds: float = 120.0) -> None:
+        """Return when stderr holds `word`."""
+        deadline = time.monotonic() + seconds
+        while word not in self.errors.read_text():
+            assert self.process.poll() is None, self.errors.read_text()
+            assert time.monotonic() < deadline, self.errors.read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill it without warning."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+    def finish(self, seconds: float = 300.0, code: int = 0) -> str:
+        """Wait for the end, demand an exit code and return what stderr held."""
+        errors_at_end = self.process.wait(seconds)
+        assert errors_at_end == code, self.errors.read_text()
+        return self.errors.read_text()
+
+
+def start_rsc(*words: str, folder: Path, url: str) -> Started:
+    """Start `rsc` as a user would, in `folder`."""
+    number = len(list(folder.glob("*.err")))
+    output, errors = folder / f"{number}.out", folder / f"{number}.err"
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rsc.cli.app", *words, "--database", url],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    return Started(process=process, output=output, errors=errors)

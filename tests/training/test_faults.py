@@ -1,0 +1,184 @@
+"""What is killed goes on: the same run, the same facts, nothing lost, nothing double."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+import ray
+from training_runs import small_config, small_tree, start_rsc, write_run_file
+
+from rsc.market.build import build_market
+from rsc.market.sources import load_bars
+from rsc.market.splits import make_folds
+from rsc.store.digest import record_digest
+from rsc.store.engine import create_engine
+from rsc.store.queries import find_run, list_runs
+from rsc.store.verify import verify_run
+from rsc.training.plan import TrialPlan
+from rsc.training.trial import build_algorithm
+
+pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
+
+KILLS = 10
+
+
+def long_tree():
+    """A run of some ten seconds with a checkpoint every second or so."""
+    tree = small_tree()
+    tree["training"] |= {"total_steps": 200_000, "iteration_steps": 4096}
+    tree["recording"] = {"training_step_fraction": 0.2}
+    return tree
+
+
+@pytest.mark.timeout(1500)
+def test_ten_kills_at_random_moments_change_no_fact(tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+        write_run_file(folder, long_tree())
+    urls = {folder: f"sqlite:///{folder}/rsc.db" for folder in (undisturbed, killed)}
+    start_rsc("train", "run.yaml", folder=undisturbed, url=urls[undisturbed]).finish()
+
+    moments = random.Random(20261122)
+    words = ("train", "run.yaml")
+    for _ in range(KILLS):
+        started = start_rsc(*words, folder=killed, url=urls[killed])
+        started.wait_for("training for")
+        time.sleep(moments.uniform(0.0, 4.0))
+        assert started.process.poll() is None, "the run ended before it could be killed"
+        started.kill()
+        words = ("train", "--resume", "last")
+    start_rsc(*words, folder=killed, url=urls[killed]).finish()
+
+    digests = {}
+    for folder, url in urls.items():
+        engine = create_engine(url)
+        (run,) = list_runs(engine)
+        assert run.state == "completed"
+        assert verify_run(engine, run.run_id).findings == ()
+        digests[folder] = record_digest(engine, run.run_id)
+    assert find_run(create_engine(urls[killed]), run.run_id).attempt == KILLS + 1
+    assert digests[undisturbed] == digests[killed]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path, number):
+    write_run_file(tmp_path, long_tree())
+    url = f"sqlite:///{tmp_path}/rsc.db"
+    started = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
+    started.wait_for("validation 4")
+    os.kill(started.process.pid, number)
+    started.finish(code=130)
+    engine = create_engine(url)
+    (run,) = list_runs(engine)
+    assert run.state == "interrupted"
+    with sqlite3.connect(tmp_path / "rsc.db") as database:
+        states = dict(
+            database.execute("SELECT state, count(*) FROM episodes GROUP BY state").fetchall()
+        )
+        open_trades = database.execute(
+            "SELECT count(*) FROM trades t JOIN episodes e USING (episode_id) "
+            "WHERE t.exit_cause IS NULL AND e.state <> 'interrupted'"
+        ).fetchone()[0]
+    assert "running" not in states
+    assert states["interrupted"] == 16
+    assert open_trades == 0
+    assert verify_run(engine, run.run_id).findings == ()
+
+    start_rsc("train", "--resume", "last", folder=tmp_path, url=url).finish()
+    (run,) = list_runs(engine)
+    assert (run.state, run.attempt) == ("completed", 2)
+    assert verify_run(engine, run.run_id).findings == ()
+
+
+def test_a_live_run_cannot_be_resumed_by_a_second_process(tmp_path):
+    write_run_file(tmp_path, long_tree())
+    url = f"sqlite:///{tmp_path}/rsc.db"
+    first = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
+    first.wait_for("training for")
+    try:
+        second = start_rsc("train", "--resume", "last", folder=tmp_path, url=url)
+        errors = second.finish(code=1)
+    finally:
+        first.kill()
+    assert "live process" in errors
+    assert len(errors.strip().splitlines()) <= 4
+
+
+def prepared(config):
+    bars = load_bars(config.data)
+    fold = make_folds(bars, config.features, config.splits)[0]
+    market = build_market(bars, config.features, fold)
+    return TrialPlan(config=config, fold=fold, trial_id=1, seed=5), ray.put(market)
+
+
+def digest_of_training(algorithm, disturb):
+    """Train four iterations and digest records and final weights."""
+    digest = hashlib.sha256()
+    tables = ("episodes", "steps", "operations", "trades")
+    algorithm.record_sink = lambda batch: [
+        digest.update(getattr(batch, name).tobytes()) for name in tables
+    ]
+    try:
+        for iteration in range(4):
+            disturb(algorithm, iteration)
+            algorithm.train()
+        weights = algorithm.inference_weights()["default_policy"]
+    finally:
+        algorithm.stop()
+    for name in sorted(weights):
+        digest.update(np.asarray(weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def kill_runner(algorithm, index):
+    """Send SIGKILL to one env runner's process."""
+    pid = algorithm.env_runner_group.foreach_env_runner(
+        lambda runner: os.getpid(), remote_worker_ids=[index], local_env_runner=False
+    )[0]
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_killed_env_runners_come_back_with_the_same_bytes(ray_session, algorithm):
+    config = small_config(algorithm, runners=2)
+
+    def disturb(built, iteration):
+        if iteration == 1:
+            kill_runner(built, 1)  # between two iterations
+        if iteration == 2:  # inside one
+            threading.Timer(0.05, kill_runner, (built, 2)).start()
+
+    digests = [
+        digest_of_training(build_algorithm(*prepared(config)), act)
+        for act in (lambda *_: None, disturb)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_process_that_is_killed_leaves_no_ray_behind(tmp_path):
+    write_run_file(tmp_path, long_tree())
+    started = start_rsc("train", "run.yaml", folder=tmp_path, url=f"sqlite:///{tmp_path}/rsc.db")
+    started.wait_for("training for")
+    started.kill()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        listing = subprocess.run(
+            ["pgrep", "--runstates", "D,R,S", "-s", str(started.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if not listing:
+            return
+        time.sleep(1)
+    pytest.fail(f"processes of the session are still there: {listing}")

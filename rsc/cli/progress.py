@@ -127,7 +127,7 @@ class PlainProgress:
         if now - self._last_line < _PLAIN_SECONDS and not last:
             return
         self._last_line = now
-        share = 100 * event.environment_steps / event.total_steps
+        share = 100 * min(1.0, event.environment_steps / event.total_steps)
         say(f"{share:3.0f} %, {time_left(event)} left: {iteration_line(event)}")
 
     def evaluation(self, event: EvaluationProgress) -> None:

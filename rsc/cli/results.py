@@ -85,10 +85,13 @@ def print_judgements(data: ReportData) -> None:
 
 def print_policies(performances: Mapping[Policy, Performance], *, title: str) -> None:
     """Write one table, a line for each policy."""
-    rows = [
-        [policy.name.lower().replace("_", " "), *performance_cells(found)]
-        for policy, found in performances.items()
-    ]
+    names = {policy.name.lower().replace("_", " "): found for policy, found in performances.items()}
+    print_rows(names, title=title)
+
+
+def print_rows(performances: Mapping[str, Performance], *, title: str) -> None:
+    """Write one table, a line for each named performance."""
+    rows = [[name, *performance_cells(found)] for name, found in performances.items()]
     print_table(_COLUMNS, rows, title=title)
 
 

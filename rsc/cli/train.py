@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,10 +81,18 @@ def _configuration(file: str | None, override: list[str], resume: str | None) ->
 
 
 def _run_to_resume(reference: str, database: str | None) -> str:
-    from rsc.cli.records import open_records
+    """Return the id of the run that is meant; ``last`` is the newest unfinished one."""
+    from rsc.cli.records import LAST, open_records, resolve_run
 
     with open_records(database) as records:
-        return records.resolve(reference)
+        runs = records.runs()
+    if reference != LAST:
+        return resolve_run(reference, [run.run_id for run in runs])
+    unfinished = [run.run_id for run in runs if run.state != "completed"]
+    if not unfinished:
+        message = f"--resume {LAST} found {len(runs)} runs, of which none is unfinished"
+        raise UserError(message, "Train a new one: rsc train examples/01-first-run.yaml")
+    return unfinished[0]
 
 
 def _train(
@@ -94,6 +104,9 @@ def _train(
 
     configure_logging()
     progress = progress_listener(quiet=quiet)
+    if threading.current_thread() is threading.main_thread():
+        # Until training listens to signals itself, a polite kill ends as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Seconds, so only after everything that can be refused without it was refused.
     from rsc.training.run import RunInterruptedError, train_run
 

@@ -181,3 +181,47 @@ def _write_trade(bar: Any, account: Any, pnl: float) -> Any:
     trade.operation_count = account.trade_operations
     account.trade_count += 1
     return trade
+
+
+@njit(error_model="numpy")
+def copy_operation(source: Any, target: Any) -> None:
+    """Copy one operation, field by field: a record as a whole is copied byte by byte."""
+    target.episode_id = source.episode_id
+    target.operation_index = source.operation_index
+    target.step_index = source.step_index
+    target.trade_index = source.trade_index
+    target.bar_index = source.bar_index
+    target.kind = source.kind
+    target.cause = source.cause
+    target.units = source.units
+    target.reference_price = source.reference_price
+    target.fill_price = source.fill_price
+    target.fee = source.fee
+    target.slippage = source.slippage
+    target.position_after = source.position_after
+    target.cash_after = source.cash_after
+
+
+@njit(error_model="numpy")
+def copy_trade(source: Any, target: Any) -> None:
+    """Copy one trade, field by field: a record as a whole is copied byte by byte."""
+    target.episode_id = source.episode_id
+    target.trade_index = source.trade_index
+    target.side = source.side
+    target.entry_step_index = source.entry_step_index
+    target.exit_step_index = source.exit_step_index
+    target.entry_timestamp = source.entry_timestamp
+    target.exit_timestamp = source.exit_timestamp
+    target.entry_units = source.entry_units
+    target.average_entry_price = source.average_entry_price
+    target.average_exit_price = source.average_exit_price
+    target.fees = source.fees
+    target.slippage = source.slippage
+    target.carry = source.carry
+    target.pnl = source.pnl
+    target.trade_return = source.trade_return
+    target.mae = source.mae
+    target.mfe = source.mfe
+    target.bars_held = source.bars_held
+    target.operation_count = source.operation_count
+    target.exit_cause = source.exit_cause

@@ -23,7 +23,13 @@ from numba import njit
 from rsc.trading.accounts import observe_account, reset_account
 from rsc.trading.episode_metrics import accumulate_step
 from rsc.trading.episode_rows import write_end, write_start, write_step
-from rsc.trading.fills import exit_fully, leave_trade_open, watch_price
+from rsc.trading.fills import (
+    copy_operation,
+    copy_trade,
+    exit_fully,
+    leave_trade_open,
+    watch_price,
+)
 from rsc.trading.orders import agent_order, protect
 from rsc.trading.records import Cause, OrderStatus
 from rsc.trading.rewards import step_reward
@@ -210,10 +216,10 @@ def _load_bar(
 def _keep_fills(bar: Any, operations: Any, trades: Any, used: Any) -> None:
     """Copy the operations and trades of one bar into the buffers."""
     for k in range(bar.operation_count):
-        operations[used[2]] = bar.operations[k]
+        copy_operation(bar.operations[k], operations[used[2]])
         used[2] += 1
     for k in range(bar.trade_count):
-        trades[used[3]] = bar.trades[k]
+        copy_trade(bar.trades[k], trades[used[3]])
         used[3] += 1
 
 

@@ -7,6 +7,8 @@ ten million steps than for ten.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -84,7 +86,7 @@ def reset(engine: Engine, scope: ResetScope) -> ResetPlan:
         When the run is unknown, or a run in scope is alive. Nothing was removed then.
     """
     check_schema(engine)
-    with writing(engine) as connection:
+    with _removing(engine) as connection:
         plan = _plan(connection, scope)
         trials = _trial_ids(connection, plan.run_ids)
         total = connection.execute(sa.select(sa.func.count()).select_from(tables.trials))
@@ -96,6 +98,30 @@ def reset(engine: Engine, scope: ResetScope) -> ResetPlan:
     if engine.dialect.name == "sqlite" and scope.everything:
         _shrink(engine)
     return plan
+
+
+@contextmanager
+def _removing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction for removing rows, children first.
+
+    On SQLite foreign keys rest meanwhile: it can empty a table at once only without.
+    """
+    if engine.dialect.name == "postgresql":
+        with writing(engine) as connection:
+            yield connection
+        return
+    with (
+        database_errors(engine.url),
+        engine.connect().execution_options(rsc_writing=True) as connection,
+    ):
+        cursor = connection.connection.cursor()  # no transaction yet: the pragma needs that
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
 
 
 def _plan(connection: Connection, scope: ResetScope) -> ResetPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from recorded_trials import begin_run, execute, record_run
 
 from rsc.errors import UserError
@@ -24,6 +25,14 @@ def test_one_run_is_removed_and_the_other_stays_whole(store):
     assert removed.rows == {**counts, "trials": 1, "training_runs": 1}
     assert [run.run_id for run in list_runs(store.engine)] == ["second"]
     assert verify_run(store.engine, "second").passed
+
+
+def test_foreign_keys_hold_again_after_a_reset(store):
+    record_run(store, "first")
+    reset(store.engine, ResetScope(run_id="first"))
+    record_run(store, "second")
+    with pytest.raises(sa.exc.IntegrityError), store.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM trials"))
 
 
 def test_all_are_removed_but_the_ledger_of_tries_stays(store):

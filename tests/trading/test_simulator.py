@@ -301,3 +301,16 @@ def test_the_compile_cache_knows_every_module_of_the_kernel():
         }
         todo += sorted(imported - found)
     assert found - {"kernel_source"} == set(KERNEL_MODULES)
+
+
+def test_drained_records_do_not_change_afterwards():
+    simulator = begun(rising())
+    simulator.step(actions(LONG))
+    batch = simulator.drain()
+    before = [getattr(batch, name).tobytes() for name in ("episodes", "steps", "operations")]
+    for _ in range(4):
+        simulator.step(actions(SHORT))
+    simulator.drain()
+    after = [getattr(batch, name).tobytes() for name in ("episodes", "steps", "operations")]
+    assert before == after
+    assert simulator.drain().row_count == 0

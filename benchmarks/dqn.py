@@ -25,7 +25,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.registry import register_env
 from torch import nn
 
-from rsc.config.load import config_from_mapping, config_mapping, config_digest
+from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
 from rsc.market.matrix import Market
@@ -160,7 +159,7 @@ class Stock:
                 window=WINDOW,
             )
 
-        register_stock_env(make)
+        register_env("rsc-benchmark", make)
         fragment = max(1, BATCH // accounts)
         config = (
             DQNConfig()
@@ -169,6 +168,7 @@ class Stock:
                 num_env_runners=0,
                 num_envs_per_env_runner=accounts,
                 rollout_fragment_length=fragment,
+                gym_env_vectorize_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
             )
             .learners(num_learners=0)
             .training(
@@ -205,16 +205,6 @@ class Stock:
 
     def stop(self) -> None:
         self.algorithm.stop()
-
-
-def register_stock_env(make: Callable[[Any], Any]) -> None:
-    """Register a vector environment the way RLlib takes one: by a gymnasium entry point."""
-    gym.register(
-        "rsc-benchmark-v0",
-        entry_point=lambda **_: make(None),
-        vector_entry_point=lambda **_: make(None),
-    )
-    register_env("rsc-benchmark", make)
 
 
 class Bare:

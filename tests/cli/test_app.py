@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from recorded_runs import record_run
 
 from rsc.cli.app import _explain, main
 from rsc.errors import CheckFailedError, TemporaryError, UserError
@@ -153,21 +154,33 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert done.stderr == b""
 
 
-def _modules_after(folder, *words: str) -> set[str]:
-    """Return the top-level modules that a fresh process holds after a command."""
+def _loaded_after(folder, *command_lines: list[str]) -> dict[str, set[str]]:
+    """Return the top-level modules that one fresh process holds after each command."""
     code = (
-        "import sys; from rsc.cli.app import main; main(sys.argv[1:]);"
-        "print('\\n' + ' '.join(sorted({m.partition('.')[0] for m in sys.modules})))"
+        "import json, sys; from rsc.cli.app import main; loaded = {}\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    code = main(words)\n"
+        "    names = sorted({m.partition('.')[0] for m in sys.modules})\n"
+        "    loaded[' '.join(words)] = [code, names]\n"
+        "print('\\n' + json.dumps(loaded))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=folder, check=True
+        [sys.executable, "-c", code, json.dumps(command_lines)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
     )
-    return set(done.stdout.splitlines()[-1].split())
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert {words: code for words, (code, _) in loaded.items() if code} == {}, done.stderr
+    return {words: set(names) for words, (_, names) in loaded.items()}
 
 
 def test_help_loads_no_heavy_library(folder):
-    loaded = _modules_after(folder, "--help")
-    assert not loaded & {*HEAVY, "numba", "numpy", "pandas", "sqlalchemy", "talib", "pydantic"}
+    every = [["--help"], *([*command, "--help"] for command in COMMANDS)]
+    for loaded in _loaded_after(folder, *every).values():
+        light = {*HEAVY, "numba", "numpy", "pandas", "sqlalchemy", "talib", "scipy", "yaml"}
+        assert not loaded & light
 
 
 def test_help_answers_at_once(folder):
@@ -183,17 +196,29 @@ def test_help_answers_at_once(folder):
     assert min(seconds() for _ in range(3)) < 0.6
 
 
-@pytest.mark.parametrize(
-    "words", [c for c in COMMANDS if c not in (["train"], ["evaluate"])], ids=" ".join
-)
-def test_a_command_that_trains_nothing_loads_neither_ray_nor_torch(folder, example, words):
-    arguments = {
-        "data": [str(example)],
-        "config": [str(example)] * {"show": 1, "diff": 2}.get(words[-1], 0),
-        "compare": ["last", "last"],
-        "reset": ["--all", "--yes"],
-    }.get(words[0], ["last"] if words[0] in {"show", "verify", "report"} else [])
-    assert not _modules_after(folder, *words, *arguments) & {"ray", "torch"}
+def test_a_command_that_trains_nothing_loads_neither_ray_nor_torch(folder, example):
+    record_run("20260101-000000-aaaa", example)
+    record_run("20260101-000001-bbbb", example, "seed=4")
+    file = str(example)
+    commands = [
+        ["config", "schema"],
+        ["config", "show", file],
+        ["config", "diff", file, file],
+        ["data", "describe", file],
+        ["data", "check", file],
+        ["db", "upgrade"],
+        ["db", "check"],
+        ["runs"],
+        ["show", "last"],
+        ["compare", "last", "20260101-000000"],
+        ["verify", "last", "--replay"],
+        ["report", "last"],
+        ["reset", "--all", "--yes"],
+    ]
+    covered = {tuple(c[:2]) if tuple(c[:2]) in map(tuple, COMMANDS) else (c[0],) for c in commands}
+    assert covered == {tuple(c) for c in COMMANDS} - {("train",), ("evaluate",)}
+    for words, loaded in _loaded_after(folder, *commands).items():
+        assert not loaded & {"ray", "torch"}, words
 
 
 def test_main_takes_the_command_line_of_the_process(monkeypatch, capsys):

@@ -1,0 +1,116 @@
+"""A finished policy judged once more, from its checkpoint: nothing is trained or written.
+
+The checkpoint, the prices and the folds must be those of the run; then the greedy
+episodes are those that were recorded, and their metrics too. That is what shows that a
+checkpoint can be used and does what its run says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import ray
+
+from rsc.config.load import config_digest, config_from_mapping
+from rsc.config.run import RunConfig
+from rsc.errors import UserError
+from rsc.market.build import build_market, market_digest
+from rsc.market.sources import load_bars
+from rsc.market.splits import Fold, make_folds
+from rsc.store.engine import check_schema, create_engine
+from rsc.store.queries import RunRow, TrialRow, find_run, list_checkpoints, list_trials
+from rsc.store.rows import CheckpointKind
+from rsc.trading.performance import Performance, performance_of_records
+from rsc.trading.records import Phase
+from rsc.training.checkpoints import Checkpoint, open_checkpoint, restore
+from rsc.training.evaluation import Evaluation, evaluate, greedy_decisions
+from rsc.training.plan import TrialPlan
+from rsc.training.run import local_ray
+from rsc.training.trial import build_algorithm
+
+
+def evaluate_run(
+    run_id: str, *, database_url: str | None = None, phase: Phase = Phase.TEST
+) -> Performance:
+    """Let the best checkpoint of every fold trade greedily over a split.
+
+    Parameters
+    ----------
+    run_id : str
+        A run that has a best checkpoint for each of its trials.
+    database_url : str, optional
+        Where its facts are; nothing is written there.
+    phase : Phase
+        VALIDATION or TEST.
+
+    Returns
+    -------
+    Performance
+        Of all folds, joined in order of date.
+
+    Raises
+    ------
+    UserError
+        The run is unknown, its prices changed, or a checkpoint is missing or damaged.
+    """
+    engine = create_engine(database_url)
+    try:
+        check_schema(engine)
+        run = find_run(engine, run_id)
+        trials = list_trials(engine, run_id)
+        config = config_from_mapping(RunConfig, run.config, f"run {run_id}")
+        found = [_best_checkpoint(engine, run, trial, config) for trial in trials]
+    finally:
+        engine.dispose()
+    if not trials:
+        raise UserError(f"run {run_id} had no trial, must have one with a checkpoint")
+    with local_ray(config):
+        judged = _judge(run, config, trials, found, phase)
+    episodes, steps, trades = (
+        np.concatenate([getattr(one.records, name) for one in judged])
+        for name in ("episodes", "steps", "trades")
+    )
+    periods = judged[0].performance.periods_per_year
+    return performance_of_records(episodes, steps, trades, periods_per_year=periods)
+
+
+def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfig) -> Checkpoint:
+    rows = [row for row in list_checkpoints(engine, trial.trial_id)
+            if row.kind is CheckpointKind.BEST]  # fmt: skip
+    if not rows:
+        message = f"run {run.run_id} had no best checkpoint in fold {trial.fold}, must have one"
+        raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN")
+    path = Path(unquote(urlparse(rows[0].uri).path))
+    return open_checkpoint(path, config_digest=config_digest(config))
+
+
+def _judge(
+    run: RunRow,
+    config: RunConfig,
+    trials: tuple[TrialRow, ...],
+    found: list[Checkpoint],
+    phase: Phase,
+) -> list[Evaluation]:
+    bars = load_bars(config.data)
+    if market_digest(bars) != run.data_digest:
+        message = f"the prices of run {run.run_id} were changed since, must be the same"
+        raise UserError(message, "Put the old price files back.")
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    judged = []
+    for trial, checkpoint in zip(trials, found, strict=True):
+        fold: Fold = folds[trial.fold]
+        market = build_market(bars, config.features, fold, config.data.periods_per_year)
+        plan = TrialPlan(config=config, fold=fold, trial_id=trial.trial_id, seed=trial.seed)
+        algorithm = build_algorithm(plan, ray.put(market))
+        try:
+            restore(algorithm, checkpoint)
+            decide = greedy_decisions(algorithm.greedy_module(), plan, market)
+            judged.append(
+                evaluate(decide, plan, market, phase=phase, iteration=checkpoint.iteration)
+            )
+        finally:
+            algorithm.stop()
+    return judged

@@ -1,0 +1,253 @@
+"""Commands over what was recorded: the real store, the real simulator, no training."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from recorded_runs import EXAMPLE, record_run
+
+from rsc.cli.records import resolve_run
+from rsc.errors import UserError
+from rsc.store.rows import RunState
+
+FIRST, SECOND, FOLDS = "20260101-000001-aaaa", "20260101-000002-bbbb", "20260102-000001-cccc"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A database with two comparable runs, one of three folds, and one that failed."""
+    folder = tmp_path_factory.mktemp("recorded")
+    file = folder / "small.yaml"
+    file.write_text(EXAMPLE)
+    url = f"sqlite:///{folder}/rsc.db"
+    record_run(FIRST, file, url=url)
+    record_run(SECOND, file, "seed=4", "trading.fee_bps=5", "name='[bold]x[/]'", url=url)
+    splits = "splits={kind: walk_forward, train_bars: 400, validation_bars: 100, test_bars: 100}"
+    record_run(FOLDS, file, "data.synthetic.bars=900", splits, url=url)
+    record_run("20260103-000001-dddd", file, url=url, state=RunState.FAILED)
+    return folder / "rsc.db"
+
+
+@pytest.fixture
+def database(recorded, folder):
+    """A copy of the recorded database in the working folder."""
+    (folder / "rsc.db").write_bytes(recorded.read_bytes())
+    return folder / "rsc.db"
+
+
+def widths(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
+
+
+def test_runs_without_a_database_are_none_and_none_is_created(rsc, folder):
+    outcome = rsc("runs")
+    assert outcome.code == 0
+    assert "no runs yet" in outcome.err
+    assert rsc("runs", "--json").document == {"runs": [], "count": 0}
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("database")
+def test_runs_lists_the_newest_first_and_fits(rsc):
+    outcome = rsc("runs")
+    order = [line[:20] for line in outcome.out.splitlines() if line.startswith("2026")]
+    assert order == ["20260103-000001-dddd", FOLDS, SECOND, FIRST]
+    assert "[bold]x[/]" in outcome.out
+    assert widths(outcome.out) <= 80
+    assert "2 older runs" in rsc("runs", "--limit", "2").err
+
+
+@pytest.mark.usefixtures("database")
+def test_show_has_facts_and_the_agent_beside_the_baselines(rsc):
+    outcome = rsc("show", FIRST)
+    assert outcome.code == 0
+    for words in ("agent", "buy and hold", "sma crossover", "random", "flat", "Sharpe [95 %]"):
+        assert words in outcome.out
+    assert widths(outcome.out) <= 80
+
+
+@pytest.mark.usefixtures("database")
+def test_show_as_json_has_the_stored_metrics(rsc, database):
+    document = rsc("show", FIRST, "--json").document
+    with sqlite3.connect(database) as connection:
+        (stored,) = connection.execute(
+            "SELECT sharpe FROM evaluations JOIN trials USING (trial_id)"
+            " WHERE run_id = ? AND phase = 'test' AND policy = 'agent'",
+            (FIRST,),
+        ).fetchone()
+    agent = document["judgements"]["test"]["agent"]
+    assert agent["sharpe"] == stored
+    assert agent["sharpe_low"] < agent["sharpe"] < agent["sharpe_high"]
+    assert document["judgements"]["test"]["flat"]["sharpe"] is None
+    assert document["judgements"]["test"]["flat"]["undefined"]["sharpe"]
+
+
+@pytest.mark.usefixtures("database")
+def test_show_joins_folds_and_says_so(rsc):
+    outcome = rsc("show", FOLDS)
+    assert "4 folds joined" in outcome.out or "3 folds joined" in outcome.out
+    assert widths(outcome.out) <= 80
+
+
+@pytest.mark.usefixtures("database")
+def test_show_of_a_failed_run_says_why_and_how_to_go_on(rsc):
+    outcome = rsc("show", "last")
+    assert "the disk was full" in outcome.out
+    assert "rsc train --resume 20260103-000001-dddd" in outcome.out
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "20260101"], "run '20260101' was the beginning of 2 runs, must be of one"),
+        (["show", "20260101-000001-aaab"], "was not found, did you mean 20260101-000001-aaaa?"),
+        (["verify", "zzz"], "run 'zzz' was not found"),
+        (["report", ""], "run '' was not found"),
+        (["compare", FIRST], "1 run was given, must be two or more"),
+        (["compare", FIRST, FIRST], "the same run was given twice, must be different runs"),
+        (["reset"], "reset was given 0 scopes, must be exactly one"),
+        (
+            ["reset", "--all", "--older-than", "30d"],
+            "reset was given 2 scopes, must be exactly one",
+        ),
+        (["reset", "--older-than", "soon"], "--older-than was 'soon', must be a number with m, h"),
+        (["reset", "--run", FIRST], "1 run would be removed and nobody was there to confirm it"),
+        (["train", "--resume", FIRST, "--set", "seed=2"], "a resumed run keeps its settings"),
+        (["train", "--resume", "zzz"], "run 'zzz' was not found"),
+    ],
+)
+def test_wrong_runs_and_scopes_are_refused(rsc, words, sentence):
+    outcome = rsc(*words)
+    assert outcome.code == 1
+    assert sentence in outcome.err.splitlines()[0] or sentence in outcome.err
+    assert rsc("runs", "--json").document["count"] == 4
+
+
+@pytest.mark.usefixtures("database")
+def test_compare_is_paired_and_lists_what_differs(rsc):
+    outcome = rsc("compare", FIRST, SECOND)
+    assert outcome.code == 0
+    assert "Sharpe difference [95 %]" in outcome.out
+    assert "trading.fee_bps" in outcome.out
+    assert "[bold]x[/]" in outcome.out
+    assert widths(outcome.out) <= 80
+
+
+@pytest.mark.usefixtures("database")
+def test_compare_gives_the_difference_of_the_shown_sharpe_ratios(rsc):
+    document = rsc("compare", FIRST, SECOND, "--json").document
+    for split in document["splits"]:
+        left, right = (split["performances"][run]["sharpe"] for run in (FIRST, SECOND))
+        (difference,) = split["differences"]
+        assert difference["sharpe_difference"] == pytest.approx(left - right, rel=1e-9)
+        assert difference["low"] < difference["sharpe_difference"] < difference["high"]
+        assert 0 < difference["p_value"] <= 1
+    assert [row["key"] for row in document["settings"][SECOND]] == [
+        "name",
+        "seed",
+        "trading.fee_bps",
+    ]
+
+
+@pytest.mark.usefixtures("database")
+def test_runs_on_other_bars_are_not_compared(rsc):
+    document = rsc("compare", FIRST, FOLDS, "--json").document
+    for split in document["splits"]:
+        assert split["differences"][0]["p_value"] is None
+        assert split["differences"][0]["reason"] == "judged on other bars"
+
+
+@pytest.mark.usefixtures("database")
+def test_verify_of_untouched_records_passes_with_replay(rsc):
+    outcome = rsc("verify", FIRST, "--replay", "--json")
+    assert outcome.code == 0
+    assert outcome.document["passed"] is True
+    assert outcome.document["replayed"] is True
+    assert outcome.document["steps"] > 0
+
+
+def test_verify_names_the_changed_row_and_exits_3(rsc, database):
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE trades SET pnl = pnl + 1 WHERE trade_index = 2 AND episode_id ="
+            " (SELECT min(episode_id) FROM trades WHERE trade_index = 2)"
+        )
+    outcome = rsc("verify", FIRST)
+    assert outcome.code == 3
+    assert "trades" in outcome.out
+    assert "trade_index 2" in " ".join(outcome.out.split())
+    assert f"error: run {FIRST}: " in outcome.err
+    assert widths(outcome.out) <= 80
+    document = rsc("verify", FIRST, "--json").document
+    assert document["passed"] is False
+    assert "trades" in {finding["table"] for finding in document["findings"]}
+
+
+@pytest.mark.usefixtures("database")
+def test_report_writes_one_whole_page(rsc, folder):
+    assert rsc("report", FIRST).code == 0
+    page = folder / "runs" / FIRST / "report.html"
+    assert page.read_text().lstrip().lower().startswith("<!doctype html>")
+    document = rsc("report", FIRST, "--output", "here.html", "--json").document
+    assert document == {"run_id": FIRST, "report": str(folder / "here.html")}
+    assert not list(folder.glob("**/*.part"))
+
+
+@pytest.mark.usefixtures("database")
+def test_report_that_cannot_be_written_is_an_error(rsc, folder):
+    (folder / "taken").mkdir()
+    outcome = rsc("report", FIRST, "--output", "taken")
+    assert outcome.code == 1
+    assert "taken: could not be written" in outcome.err
+    assert not list(folder.glob("**/*.part"))
+
+
+@pytest.mark.usefixtures("database")
+def test_reset_removes_its_scope_and_nothing_else(rsc):
+    document = rsc("reset", "--run", FIRST, "--yes", "--json").document
+    assert document["removed_runs"] == [FIRST]
+    assert document["removed_rows"]["steps"] > 0
+    assert rsc("runs", "--json").document["count"] == 3
+    assert rsc("verify", SECOND).code == 0
+    assert "nothing to remove" in rsc("reset", "--older-than", "30d", "--yes").err
+    assert rsc("reset", "--all", "--yes").code == 0
+    assert rsc("runs", "--json").document["count"] == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_resume_of_last_skips_completed_runs(rsc):
+    rsc("reset", "--run", "20260103", "--yes")
+    outcome = rsc("train", "--resume", "last")
+    assert outcome.code == 1
+    assert "none is unfinished" in outcome.err
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id():
+    ids = ["20260103-b", "20260102-a", "20260101-a"]
+    assert resolve_run("last", ids) == "20260103-b"
+    assert resolve_run("20260102", ids) == "20260102-a"
+    assert resolve_run("20260101-a", ids) == "20260101-a"
+    with pytest.raises(UserError, match="beginning of 3 runs"):
+        resolve_run("2026", ids)
+    with pytest.raises(UserError, match="there are no runs yet"):
+        resolve_run("last", [])
+
+
+def test_an_id_that_begins_another_is_itself():
+    assert resolve_run("a", ["ab", "a"]) == "a"
+
+
+def test_database_commands_create_check_and_refuse(rsc, folder):
+    assert rsc("db", "check").code == 1
+    document = rsc("db", "upgrade", "--json").document
+    assert document["before"] is None
+    assert document["after"]
+    assert rsc("db", "check", "--json").document["ok"] is True
+    assert "nothing to do" in rsc("db", "upgrade").err
+    with sqlite3.connect(folder / "rsc.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    outcome = rsc("db", "check")
+    assert outcome.code == 1
+    assert "newer than this code" in outcome.err

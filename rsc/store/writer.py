@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from rsc.errors import TemporaryError
 from rsc.store.rows import CheckpointRow, EvaluationRow, IterationRow, TrialContext
 from rsc.store.spool import Payload, Spool, Write
 from rsc.store.store import RunStore
-from rsc.trading.records import RecordBatch
+from rsc.trading.records import RecordBatch, join_records
 
 _GATHERED_ROWS = 16_384
 _FIRST_DELAY_SECONDS = 0.25
@@ -131,7 +129,7 @@ class SpoolingWriter:
             return
         trial, parts = self._gathered_by, self._gathered
         self._gathered, self._gathered_by = [], None
-        self._send(Write(method="append", trial=trial, payload=_joined(parts)))
+        self._send(Write(method="append", trial=trial, payload=join_records(parts)))
 
     def _send_after_gathered(self, method: str, trial: TrialContext, row: Payload) -> None:
         self._send_gathered()
@@ -173,14 +171,3 @@ class SpoolingWriter:
         if self._store is not None:
             self._store.close()
             self._store = None
-
-
-def _joined(parts: list[RecordBatch]) -> RecordBatch:
-    if len(parts) == 1:
-        return parts[0]
-    return RecordBatch(
-        episodes=np.concatenate([part.episodes for part in parts]),
-        steps=np.concatenate([part.steps for part in parts]),
-        operations=np.concatenate([part.operations for part in parts]),
-        trades=np.concatenate([part.trades for part in parts]),
-    )

@@ -11,6 +11,7 @@ Field meanings: section 11 of the trading semantics (docs/trading-semantics.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, unique
 
@@ -226,6 +227,18 @@ class RecordBatch:
     def row_count(self) -> int:
         """Rows of all four kinds."""
         return len(self.episodes) + len(self.steps) + len(self.operations) + len(self.trades)
+
+
+def join_records(parts: Sequence[RecordBatch]) -> RecordBatch:
+    """Return the records of several batches, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return RecordBatch(
+        episodes=np.concatenate([part.episodes for part in parts]),
+        steps=np.concatenate([part.steps for part in parts]),
+        operations=np.concatenate([part.operations for part in parts]),
+        trades=np.concatenate([part.trades for part in parts]),
+    )
 
 
 # An episode id is unique in a database and the same in every execution of a trial:

@@ -19,11 +19,14 @@ from rsc.store.engine import create_engine
 from rsc.store.rows import TrialContext
 from rsc.store.store import SqlRunStore
 from rsc.store.writer import SpoolingWriter
-from rsc.trading.records import RecordBatch
+from rsc.trading.records import RecordBatch, join_records
 
 HEARTBEAT_SECONDS = 5.0
 FLUSH_SECONDS = 120.0
-# Batches under way before training waits: some tens of MB at the usual round sizes.
+# Records are sent in pieces of this size: a call costs a millisecond, and a larger piece
+# would leave the writer idle first and busy when training waits for it at a checkpoint.
+_SENT_ROWS = 4096
+# Pieces under way before training waits: some tens of MB.
 _IN_FLIGHT = 16
 
 
@@ -31,7 +34,9 @@ class _Writer:
     """Runs in the actor: spooling writer and heartbeat."""
 
     def __init__(self, url: str, spool: str, run_id: str, attempt: int) -> None:
-        self._writer = SpoolingWriter(lambda: SqlRunStore(create_engine(url)), Path(spool))
+        self._writer = SpoolingWriter(
+            lambda: SqlRunStore(create_engine(url)), Path(spool), gathered_rows=1
+        )
         self._stopped = threading.Event()
         self._heart = threading.Thread(
             target=self._beat, args=(url, run_id, attempt), daemon=True, name="heartbeat"
@@ -82,14 +87,27 @@ class Recorder:
             .remote(url, str(spool.absolute()), run_id, attempt)
         )
         self._pending: list[ray.ObjectRef] = []
+        self._gathered: list[RecordBatch] = []
+        self._gathered_by: TrialContext | None = None
 
     def append(self, trial: TrialContext, batch: RecordBatch) -> None:
-        """Send records; waits only while too many batches are under way."""
-        if batch.row_count:
-            self._send(self._actor.append.remote(trial, batch))
+        """Take records; waits only while too many are under way."""
+        if self._gathered_by != trial:
+            self._send_gathered()
+        self._gathered_by = trial
+        self._gathered.append(batch)
+        if sum(part.row_count for part in self._gathered) >= _SENT_ROWS:
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            joined = join_records(gathered)
+            self._send(self._actor.append.remote(self._gathered_by, joined))
 
     def write(self, method: str, trial: TrialContext, row: Any) -> None:
         """Send one row by the store's method of that name (``add_iteration`` ...)."""
+        self._send_gathered()
         self._send(self._actor.write.remote(method, trial, row))
 
     def _send(self, reference: ray.ObjectRef) -> None:
@@ -105,6 +123,7 @@ class Recorder:
         TemporaryError
             The database did not come back in time; the records are in the spool.
         """
+        self._send_gathered()
         for reference in self._pending:
             _get(reference)
         self._pending = []

@@ -60,7 +60,7 @@ def test_version_is_the_package_version(rsc):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["trian"], "no such command 'trian'"),
+        (["trainx"], "no such command 'trainx'"),
         (["config", "show"], "missing argument 'FILE'"),
         (["config", "show", "x", "--jsno"], "no such option: --jsno"),
         (["train", "x", "--set"], "requires an argument"),

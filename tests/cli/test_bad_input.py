@@ -23,7 +23,7 @@ def write(folder):
     ("text", "sentence"),
     [
         ("training: {n_stp: 3}", "training.n_stp is not a known key, did you mean n_step?"),
-        ("trainin: {}", "trainin is not a known key, did you mean training?"),
+        ("trainings: {}", "trainings is not a known key, did you mean training?"),
         ("training: {lr: 1, lr: 2}", "line 2: key 'lr' was given twice, must be given once"),
         ("training: {n_step: 0}", "training.n_step was 0, must be at least 1 (steps of reward"),
         ("training: {gamma: 1.5}", "training.gamma was 1.5, must be at most 1 (discount factor"),
@@ -137,6 +137,14 @@ ROWS = [f"2020-01-{day:02d},10,11,9,10\n" for day in range(1, 29)]
 def test_broken_price_files_are_refused_by_place(refused, write, command, content, where):
     write(content, "prices.csv")
     assert refused(*command, write(SOURCES)).startswith(where)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "text", [SOURCES, WORLD + "features: {window: 5000}\n", WORLD + "splits: {purge_bars: 400}\n"]
+)
+def test_training_on_prices_that_do_not_fit_writes_nothing(refused, write, text):
+    refused("train", write(text))
 
 
 def test_missing_price_file_is_refused(refused, write):

@@ -92,7 +92,7 @@ def test_each_wrong_value_is_one_sentence(complain, text, sentence):
 @pytest.mark.parametrize(
     ("text", "sentence", "keys"),
     [
-        ("required: 1\nnam: x", "nme is not a known key, did you mean name?", "at the top: name"),
+        ("required: 1\nnme: x", "nme is not a known key, did you mean name?", "at the top: name"),
         (
             "required: 1\ncosts: {fee_bp: 1}",
             "costs.fee_bp is not a known key, did you mean fee_bps?",

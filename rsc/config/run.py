@@ -21,6 +21,7 @@ from rsc.config.training import (
 from rsc.market.features import FeatureConfig
 from rsc.market.sources import DataConfig
 from rsc.market.splits import SplitConfig
+from rsc.trading.baselines import BaselineConfig
 from rsc.trading.episodes import EpisodeConfig
 from rsc.trading.rules import TradingConfig
 
@@ -61,6 +62,9 @@ class RunConfig(BaseModel):
     )
     evaluation: EvaluationConfig = Field(
         default_factory=EvaluationConfig, description="when the policy is judged, when to stop"
+    )
+    baselines: BaselineConfig = Field(
+        default_factory=BaselineConfig, description="what the agent is compared with"
     )
     recording: RecordingConfig = Field(
         default_factory=RecordingConfig, description="what goes into the database"

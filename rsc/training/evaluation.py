@@ -20,6 +20,7 @@ from rsc.market.splits import BarRange
 from rsc.trading.baselines import BASELINES, run_baselines
 from rsc.trading.performance import Performance, performance_of_records
 from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.series import AccountSeries, series_of_records
 from rsc.trading.simulator import Simulator, gather_windows
 from rsc.training.plan import Stream, TrialPlan, seed_sequence
 from rsc.training.policy import action_scores, greedy
@@ -34,6 +35,12 @@ class Evaluation:
     iteration: int
     records: RecordBatch
     performance: Performance
+
+    @property
+    def series(self) -> AccountSeries:
+        """The account over all episodes, in order of date."""
+        records = self.records
+        return series_of_records(records.episodes, records.steps, records.trades)
 
     @property
     def episode_return(self) -> float:
@@ -142,6 +149,7 @@ def evaluate_baselines(plan: TrialPlan, market: Market, *, phase: Phase) -> list
         phase=phase,
         fold=plan.fold.index,
         seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
+        config=plan.config.baselines,
     )
     return [
         judge_records(market, phase, policy, 0, _records_of(records, policy))

@@ -14,10 +14,11 @@ import os
 import platform
 import secrets
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,10 +30,10 @@ import numpy as np
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.progress import ProgressListener, SilentProgress
 from rsc.config.run import RunConfig
-from rsc.config.training import DqnConfig
 from rsc.errors import RscError, UserError
 from rsc.market.bars import Bars
 from rsc.market.build import build_market, market_digest
+from rsc.market.look_ahead import LookAheadProof, prove_no_look_ahead
 from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
@@ -40,12 +41,15 @@ from rsc.store.lease import holder_of_this_process
 from rsc.store.queries import run_configuration
 from rsc.store.rows import NewRun, RunState, TrialContext, TryRow
 from rsc.store.store import SqlRunStore, open_store
-from rsc.trading.performance import Performance
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Phase
+from rsc.trading.series import stitch
+from rsc.trading.statistics import kurtosis, sharpe_ratio, skewness
 from rsc.training.plan import TrialPlan
 from rsc.training.trial import StopRequestedError, Trial, TrialResult
 
 DEFAULT_FOLDER = Path("runs")
+# Bars at which every training run proves again that no feature looks ahead.
+LOOK_AHEAD_SAMPLES = 4
 
 
 class RunInterruptedError(KeyboardInterrupt):
@@ -98,12 +102,14 @@ def train_run(
     RunInterruptedError
         SIGINT or SIGTERM; the run can be resumed.
     """
+    # Wrong prices or splits are refused before a database is created for them.
+    prepared = _prepare(config) if config is not None and not resume else None
     store = open_store(database_url)
     try:
         config = _resumed_config(store, resume, config) if resume else config
         if config is None:
             raise UserError("no run file was given, there must be one (or --resume RUN)")
-        prepared = _prepare(config)
+        prepared = prepared or _prepare(config)
         run_id = resume or _create(store, config, prepared)
         return _Run(store, run_id, config, prepared, folder, progress or SilentProgress()).train()
     finally:
@@ -116,6 +122,7 @@ class _Prepared:
 
     bars: tuple[Bars, ...]
     folds: tuple[Fold, ...]
+    proofs: tuple[LookAheadProof, ...]
 
     def market(self, config: RunConfig, fold: Fold) -> Market:
         return build_market(self.bars, config.features, fold, config.data.periods_per_year)
@@ -123,9 +130,14 @@ class _Prepared:
 
 def _prepare(config: RunConfig) -> _Prepared:
     bars = load_bars(config.data)
-    horizon = config.training.n_step if isinstance(config.training, DqnConfig) else 1
-    folds = make_folds(bars, config.features, config.splits, horizon_bars=horizon)
-    prepared = _Prepared(bars=bars, folds=folds)
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    rng = np.random.default_rng(config.seed)
+    proofs = tuple(
+        prove_no_look_ahead(one, config.features, LOOK_AHEAD_SAMPLES, rng) for one in bars
+    )
+    for proof in proofs:
+        proof.require()
+    prepared = _Prepared(bars=bars, folds=folds, proofs=proofs)
     prepared.market(config, folds[0])  # refuses what only shows when features are built
     return prepared
 
@@ -158,13 +170,26 @@ def _create(store: SqlRunStore, config: RunConfig, prepared: _Prepared) -> str:
             config=config_mapping(config),
             config_sha256=config_digest(config),
             data_digest=market_digest(prepared.bars),
-            code_version=version("rsc"),
+            code_version=_code_version(),
             seed=config.seed,
             image_digest=os.environ.get("RSC_IMAGE_DIGEST"),
             host=_host_facts(),
         )
     )
     return run_id
+
+
+def _code_version() -> str:
+    """Return the version of rsc, with the commit where it runs from a checkout."""
+    release, root = version("rsc"), Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return release
+    try:
+        command = ("git", "-C", str(root), "describe", "--always", "--dirty")
+        commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return release
+    return f"{release}+{commit.stdout.strip()}"
 
 
 def _host_facts() -> dict[str, Any]:
@@ -210,7 +235,7 @@ class _Run:
         finally:
             self.progress.finished()
         self._write_tries(RunState.COMPLETED, result.trials)
-        self._finish(RunState.COMPLETED, _final_metrics(result))
+        self._finish(RunState.COMPLETED, _final_metrics(result, self.prepared.proofs))
         return result
 
     def _finish(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
@@ -271,7 +296,7 @@ class _Run:
 
     def _write_tries(self, state: RunState, results: tuple[TrialResult, ...] = ()) -> None:
         """Enter this try in the ledger, once for every instrument: it counts once begun."""
-        judged = [result.validation[Policy.AGENT] for result in results]
+        statistics = _try_statistics(results)
         for bars in self.prepared.bars:
             self.store.record_try(
                 TryRow(
@@ -279,11 +304,12 @@ class _Run:
                     first_date=_date(bars.stamp[0]),
                     last_date=_date(bars.stamp[-1]),
                     data_digest=market_digest(self.prepared.bars),
-                    parameters_digest=self.digest,
+                    # the seed has a column of its own: a parameter set is one over all seeds
+                    parameters_digest=config_digest(self.config.model_copy(update={"seed": 0})),
                     seed=self.config.seed,
                     run_id=self.run_id,
                     state=state,
-                    **_try_statistics(judged),
+                    **statistics,
                 )
             )
 
@@ -363,9 +389,10 @@ def _date(stamp: np.int64) -> datetime:
     return datetime.fromtimestamp(int(stamp) / 1e9, UTC)
 
 
-def _final_metrics(result: RunResult) -> dict[str, Any]:
-    """Return the judgement of every fold as JSON can hold it."""
+def _final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:
+    """Return the judgement of every fold and the proofs as JSON can hold them."""
     return {
+        "look_ahead": [asdict(proof) for proof in proofs],
         "folds": [
             {
                 "fold": trial.fold,
@@ -384,15 +411,18 @@ def _final_metrics(result: RunResult) -> dict[str, Any]:
                 },
             }
             for trial in result.trials
-        ]
+        ],
     }
 
 
-def _try_statistics(judged: list[Performance]) -> dict[str, Any]:
-    """Return the per-bar Sharpe ratio of a try; of several folds the mean over bars."""
-    known = [one for one in judged if one.sharpe is not None]
-    if not known:
+def _try_statistics(results: tuple[TrialResult, ...]) -> dict[str, Any]:
+    """Return the per-bar Sharpe ratio of a try, stitched over its folds, and its moments."""
+    if not results:
         return {}
-    bars = sum(one.bars for one in known)
-    sharpe = sum((one.sharpe or 0.0) / one.periods_per_year**0.5 * one.bars for one in known)
-    return {"sharpe": sharpe / bars, "step_count": bars}
+    returns = stitch([result.validation_series for result in results]).returns
+    return {
+        "sharpe": sharpe_ratio(returns),
+        "step_count": len(returns),
+        "skewness": skewness(returns),
+        "kurtosis": kurtosis(returns),
+    }

@@ -25,6 +25,7 @@ from rsc.market.matrix import Market
 from rsc.store.rows import CheckpointKind, CheckpointRow, EvaluationRow, IterationRow, TrialContext
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
+from rsc.trading.series import AccountSeries
 from rsc.training.algorithms.base import ColumnarAlgorithm, configure
 from rsc.training.algorithms.dqn import PointerDQNConfig
 from rsc.training.algorithms.ppo import PointerPPOConfig
@@ -99,6 +100,8 @@ class TrialResult:
         Training behind it.
     best_iteration : int
         Iteration of the best checkpoint.
+    validation_series : AccountSeries
+        The agent's account on the validation split.
     validation, test : dict
         Performance of the agent and of every baseline, by policy.
     """
@@ -107,6 +110,7 @@ class TrialResult:
     iterations: int
     steps: int
     best_iteration: int
+    validation_series: AccountSeries
     validation: dict[Policy, Performance] = field(default_factory=dict)
     test: dict[Policy, Performance] = field(default_factory=dict)
 
@@ -299,19 +303,30 @@ class Trial:
         if best != algorithm.iteration:
             checkpoint = checkpoint_at(self.folder, best, config_digest=self.config_digest)
             restore(algorithm, checkpoint)
+        validation = self._evaluate(algorithm, Phase.VALIDATION, best)  # recorded when it was best
+        test = self._evaluate(algorithm, Phase.TEST, best)
+        self._record(test, checkpoint_iteration=best, is_final=True)
         result = TrialResult(
-            fold=self.plan.fold.index, iterations=iterations, steps=steps, best_iteration=best
+            fold=self.plan.fold.index,
+            iterations=iterations,
+            steps=steps,
+            best_iteration=best,
+            validation_series=validation.series,
+            validation={
+                Policy.AGENT: validation.performance,
+                **self._judge_baselines(Phase.VALIDATION),
+            },
+            test={Policy.AGENT: test.performance, **self._judge_baselines(Phase.TEST)},
         )
-        for phase, found in ((Phase.VALIDATION, result.validation), (Phase.TEST, result.test)):
-            agent = self._evaluate(algorithm, phase, best)
-            if phase is Phase.TEST:
-                self._record(agent, checkpoint_iteration=best, is_final=True)
-            found[Policy.AGENT] = agent.performance
-            for baseline in evaluate_baselines(self.plan, self.market, phase=phase):
-                self._record(baseline, checkpoint_iteration=None, is_final=phase is Phase.TEST)
-                found[baseline.policy] = baseline.performance
         self.recorder.flush()
         return result
+
+    def _judge_baselines(self, phase: Phase) -> dict[Policy, Performance]:
+        found = {}
+        for baseline in evaluate_baselines(self.plan, self.market, phase=phase):
+            self._record(baseline, checkpoint_iteration=None, is_final=phase is Phase.TEST)
+            found[baseline.policy] = baseline.performance
+        return found
 
 
 def selection_value(evaluation: Evaluation, metric: str) -> float | None:

@@ -136,6 +136,11 @@ class Recorder:
         ray.kill(self._actor)
 
 
+def _first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _get(reference: ray.ObjectRef) -> Any:
     """Wait for an answer; our own errors come back as they were raised."""
     try:
@@ -146,6 +151,6 @@ def _get(reference: ray.ObjectRef) -> Any:
         raise
     except ray.exceptions.RayActorError as error:
         raise TemporaryError(
-            "the recorder process ended unexpectedly",
+            f"the recorder process ended unexpectedly ({_first_line(error)})",
             "`rsc train --resume RUN` goes on from the last checkpoint",
         ) from error

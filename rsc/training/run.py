@@ -16,6 +16,7 @@ import secrets
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -220,6 +221,7 @@ class _Run:
         self.digest = config_digest(config)
         self.attempt = 0
         self._stop = threading.Event()
+        self._stop_asked_at = 0.0
 
     def train(self) -> RunResult:
         self.attempt = self.store.begin_attempt(self.run_id, holder_of_this_process())
@@ -319,8 +321,12 @@ class _Run:
 
         def handle(number: int, frame: FrameType | None) -> None:
             del frame
+            now = time.monotonic()
             if self._stop.is_set():
+                if now - self._stop_asked_at < _ONE_SIGNAL_SECONDS:
+                    return  # the same wish twice: to the process and to its group
                 raise KeyboardInterrupt
+            self._stop_asked_at = now
             self._stop.set()
             name = signal.Signals(number).name
             self.progress.message(f"{name}: stopping after this round, with a checkpoint")
@@ -337,6 +343,7 @@ class _Run:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ONE_SIGNAL_SECONDS = 1.0
 
 
 @contextmanager

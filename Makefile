@@ -39,7 +39,7 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	! $(BIN)/vulture --min-confidence 60 rsc tests benchmarks | grep -E 'unused (function|class|import)'
+	! $(BIN)/vulture --min-confidence 60 rsc tests benchmarks | grep -E '^(rsc|benchmarks).*unused (function|class|import)'
 	$(BIN)/deptry rsc
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks
 	$(BIN)/yamllint --strict examples .github

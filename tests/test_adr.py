@@ -32,12 +32,9 @@ def confirmations(path):
     return re.findall(r"^- (.+)$", section, re.MULTILINE)
 
 
-def test_functions_in(path):
+def functions_in(path):
     tree = ast.parse(path.read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-
-
-test_functions_in.__test__ = False
 
 
 def import_contracts():
@@ -55,7 +52,7 @@ def exists(point):
     """Return whether what a point of Confirmation names is there."""
     if found := re.fullmatch(r"`(tests/\S+\.py)::(test_\w+)`", point):
         path = REPOSITORY / found[1]
-        return path.is_file() and found[2] in test_functions_in(path)
+        return path.is_file() and found[2] in functions_in(path)
     if found := re.fullmatch(r"import-linter contract `(.+)`", point):
         return found[1] in import_contracts()
     if found := re.fullmatch(r"database constraint `(\w+)`", point):
@@ -85,6 +82,13 @@ def test_decision_is_confirmed_by_things_that_exist(path):
     points = confirmations(path)
     assert points
     assert [point for point in points if not exists(point)] == []
+
+
+def test_a_confirmation_by_nothing_would_be_found():
+    assert not exists("`tests/test_adr.py::test_that_is_not_there`")
+    assert not exists("import-linter contract `that is not there`")
+    assert not exists("database constraint `ck_that_is_not_there`")
+    assert not exists("we look at it in review")
 
 
 def test_the_index_lists_every_decision_with_its_title():

@@ -117,7 +117,7 @@ def test_the_readme_has_commands_to_check():
 
 
 def test_a_command_that_does_not_exist_would_be_found():
-    assert wrong_in(["rsc", "trian", "x.yaml"]) == ["trian"]
+    assert wrong_in(["rsc", "trainn", "x.yaml"]) == ["trainn"]
     assert wrong_in(["rsc", "train", "x.yaml", "--sett", "a=b"]) == ["--sett"]
     assert wrong_in(["rsc", "data", "describe", "x.yaml", "--set", "a=b"]) == []
 

@@ -217,12 +217,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _explain(error: OSError, folder: Path) -> UserError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    full = {errno.ENOSPC: "the disk was full", errno.EDQUOT: "the disk quota was used up"}
+    full[errno.EFBIG] = "a file was larger than this user may write"
+    if error.errno in full:
         return UserError(
-            f"{folder}: the disk was full while a checkpoint was written",
+            f"{folder}: {full[error.errno]} while a checkpoint was written, must hold it whole",
             "free some space; `rsc train --resume RUN` goes on from the last checkpoint",
         )
+    reason = os.strerror(error.errno) if error.errno else str(error)
     return UserError(
-        f"{folder}: the folder could not be written ({error.strerror})",
-        "choose another with --folder",
+        f"{folder}: a checkpoint could not be written ({reason}), must be a writable folder",
+        "change its permissions; `rsc train --resume RUN` goes on from the last checkpoint",
     )

@@ -17,7 +17,7 @@ import ray
 from rsc.config.load import config_digest, config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
-from rsc.market.build import build_market, market_digest
+from rsc.market.build import build_market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
 from rsc.store.engine import check_schema, create_engine
@@ -28,7 +28,7 @@ from rsc.trading.records import Phase
 from rsc.training.checkpoints import Checkpoint, open_checkpoint, restore
 from rsc.training.evaluation import Evaluation, evaluate, greedy_decisions
 from rsc.training.plan import TrialPlan
-from rsc.training.run import local_ray
+from rsc.training.run import local_ray, require_same_prices
 from rsc.training.trial import build_algorithm
 
 
@@ -95,9 +95,7 @@ def _judge(
     phase: Phase,
 ) -> list[Evaluation]:
     bars = load_bars(config.data)
-    if market_digest(bars) != run.data_digest:
-        message = f"the prices of run {run.run_id} were changed since, must be the same"
-        raise UserError(message, "Put the old price files back.")
+    require_same_prices(bars, run)
     folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
     judged = []
     for trial, checkpoint in zip(trials, found, strict=True):

@@ -39,7 +39,7 @@ from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
 from rsc.store.lease import holder_of_this_process
-from rsc.store.queries import run_configuration
+from rsc.store.queries import RunRow, find_run, run_configuration
 from rsc.store.rows import NewRun, RunState, TrialContext, TryRow
 from rsc.store.store import SqlRunStore, open_store
 from rsc.trading.records import Phase
@@ -111,6 +111,8 @@ def train_run(
         if config is None:
             raise UserError("no run file was given, there must be one (or --resume RUN)")
         prepared = prepared or _prepare(config)
+        if resume:
+            require_same_prices(prepared.bars, find_run(store.engine, resume))
         run_id = resume or _create(store, config, prepared)
         return _Run(store, run_id, config, prepared, folder, progress or SilentProgress()).train()
     finally:
@@ -153,6 +155,21 @@ def _resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) ->
             f"`rsc train --resume {run_id}` takes the run's own; train a new run to change it",
         )
     return stored
+
+
+def require_same_prices(bars: tuple[Bars, ...], run: RunRow) -> None:
+    """Refuse prices that are not those of the run.
+
+    Raises
+    ------
+    UserError
+        A price file was changed since the run began.
+    """
+    if market_digest(bars) != run.data_digest:
+        raise UserError(
+            f"the prices of run {run.run_id} were changed since it began, must be the same",
+            "put the old price files back, or train a new run",
+        )
 
 
 def new_run_id() -> str:

@@ -17,7 +17,7 @@ import ray
 from training_runs import small_config, small_tree, start_rsc, write_run_file
 
 from rsc.market.build import build_market
-from rsc.market.sources import load_bars
+from rsc.market.sources import load_bars, read_bytes
 from rsc.market.splits import make_folds
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
@@ -77,7 +77,8 @@ def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path, number):
     started = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
     started.wait_for("validation 4")
     os.kill(started.process.pid, number)
-    started.finish(code=130)
+    errors = started.finish(code=130)
+    assert "rsc train --resume" in errors
     engine = create_engine(url)
     (run,) = list_runs(engine)
     assert run.state == "interrupted"
@@ -98,6 +99,28 @@ def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path, number):
     (run,) = list_runs(engine)
     assert (run.state, run.attempt) == ("completed", 2)
     assert verify_run(engine, run.run_id).findings == ()
+
+
+def test_a_run_is_not_resumed_on_changed_prices(tmp_path):
+    prices = tmp_path / "prices.csv"
+    tree = long_tree()
+    tree["data"] = {"sources": [{"instrument": "own", "uri": str(prices)}]}
+    lines = builtin_lines()
+    prices.write_text("\n".join(lines))
+    write_run_file(tmp_path, tree)
+    url = f"sqlite:///{tmp_path}/rsc.db"
+    started = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
+    started.wait_for("validation 2")
+    started.kill()
+    prices.write_text("\n".join(lines[:-1]))
+    errors = start_rsc("train", "--resume", "last", folder=tmp_path, url=url).finish(code=1)
+    assert "prices" in errors
+    assert "were changed since it began" in errors
+
+
+def builtin_lines():
+    """Return the lines of the shipped prices."""
+    return read_bytes("builtin:sp500").decode().strip().splitlines()
 
 
 def test_a_live_run_cannot_be_resumed_by_a_second_process(tmp_path):

@@ -7,9 +7,9 @@ from training_runs import small_config
 
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
-from rsc.store.queries import find_run, row_counts
+from rsc.store.queries import find_run, list_evaluations, list_trials, row_counts
 from rsc.store.verify import verify_run
-from rsc.trading.records import Policy
+from rsc.trading.records import Phase, Policy
 from rsc.training.run import train_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
@@ -25,9 +25,25 @@ def train(ray_session, tmp_path, database_url):
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
-@pytest.mark.parametrize(("runners", "learners"), [(0, 0), (1, 0), (2, 0), (4, 0), (0, 1), (2, 1)])
-def test_every_shape_trains_records_and_verifies(train, algorithm, runners, learners):
-    result, engine = train(small_config(algorithm, runners=runners, learners=learners))
+@pytest.mark.parametrize("runners", [0, 1, 2, 4])
+def test_every_shape_trains_records_and_verifies(train, algorithm, runners):
+    check_run(*train(small_config(algorithm, runners=runners)))
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("runners", [0, 2])
+def test_a_learner_process_changes_no_record(ray_session, tmp_path, algorithm, runners):
+    digests = []
+    for learners in (0, 1):
+        url = f"sqlite:///{tmp_path}/{learners}.db"
+        config = small_config(algorithm, runners=runners, learners=learners)
+        result = train_run(config, database_url=url, folder=tmp_path / str(learners))
+        check_run(result, create_engine(url))
+        digests.append(record_digest(create_engine(url), result.run_id))
+    assert digests[0] == digests[1]
+
+
+def check_run(result, engine):
     trial = result.trials[0]
     assert trial.steps >= 4096
     assert set(trial.test) == set(Policy)
@@ -35,6 +51,11 @@ def test_every_shape_trains_records_and_verifies(train, algorithm, runners, lear
     assert verdict.findings == ()
     assert find_run(engine, result.run_id).state == "completed"
     counts = row_counts(engine, result.run_id)
+    # the test split was touched once, by the agent and by each baseline
+    assert len(result.trials) == 1
+    trial_id = list_trials(engine, result.run_id)[0].trial_id
+    tested = [row for row in list_evaluations(engine, trial_id) if row.phase == Phase.TEST]
+    assert sorted(row.policy for row in tested) == sorted(Policy)
     # all accounts' steps and the evaluations are there, nothing twice
     assert counts["steps"] >= trial.steps
     assert counts["episodes"] > 0

@@ -183,14 +183,22 @@ def current_revision(engine: Engine) -> str | None:
     """
     with reading(engine) as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
-        if revision is None and sa.inspect(connection).get_table_names():
+        others = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+        if revision is None and others:
             msg = f"database {address(engine.url)} held other tables and no schema of rsc"
             raise UserError(msg, "Give an empty database in RSC_DATABASE_URL.")
         return revision
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to the newest revision; nothing to do is no error."""
+    """Bring the schema to the newest revision; nothing to do is no error.
+
+    Raises
+    ------
+    UserError
+        When the schema is newer than the code, or the tables are not of rsc.
+    """
+    _refuse_newer(engine, current_revision(engine))
     if engine.dialect.name == "sqlite":
         _set_wal(engine)
     with writing(engine) as connection:
@@ -251,7 +259,6 @@ def prepare_database(engine: Engine) -> None:
     current = current_revision(engine)
     sqlite_older = engine.dialect.name == "sqlite" and current != head_revision()
     if current is None or sqlite_older:
-        _refuse_newer(engine, current)
         upgrade(engine)
     check_schema(engine)
 

@@ -97,9 +97,13 @@ def test_a_disk_that_is_full_at_once_is_one_sentence(folder):
 
 def test_a_folder_that_may_not_be_written_begins_no_run(folder):
     """As root too: root gives up its rights first, after everything was imported."""
-    drop = "import os, rsc.training.run, rsc.cli.progress"
+    drop = (
+        "import os, rsc.training.run, rsc.cli.progress, rsc.store.engine as engine\n"
+        "rsc.config.load.load_run_config('run.yaml', [])\n"
+        "engine.upgrade(engine.create_engine('sqlite://'))\n"
+    )
     if os.geteuid() == 0:
-        drop += "; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+        drop += "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     for part in (folder, *folder.parents):
         if part.stat().st_uid == os.geteuid() and part.name.startswith(("pytest-", folder.name)):
             part.chmod(0o755)
@@ -140,10 +144,13 @@ def test_a_disk_that_fills_up_while_training_fails_the_run_in_a_sentence(rsc, fo
 @pytest.mark.usefixtures("ray_session")
 def test_a_checkpoint_that_does_not_fit_is_one_sentence_and_leaves_none(rsc, folder):
     """The limit stands between the database and a checkpoint of wide layers."""
+    url = f"sqlite:///{folder}/rsc.db"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, hard))
     try:
-        outcome = rsc("train", "run.yaml", "--set", "training.hidden=[1024,1024]")
+        outcome = rsc(
+            *("train", "run.yaml", "--set", "training.hidden=[1024,1024]", "--database", url)
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert outcome.code == 1

@@ -60,7 +60,8 @@ def trained(tmp_path_factory, ray_session):
     with writing(engine) as connection:
         connection.execute(sa.text("UPDATE training_runs SET state = 'interrupted'"))
     engine.dispose()
-    return folder
+    # Away from the address that the database has, so that only the copy can be meant.
+    return folder.rename(folder.with_name(f"{folder.name}-kept"))
 
 
 @pytest.fixture

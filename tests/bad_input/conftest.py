@@ -46,9 +46,11 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def rsc(folder, capsys):
+def rsc(folder, capsys, monkeypatch):
     """Type a command; `--set` words are given as ``a.b=c``."""
     del folder
+    # Ray's own handler keeps the stderr of the test that started it, closed since.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     terminate, root = signal.getsignal(signal.SIGTERM), logging.getLogger().handlers[:]
 
     def run(*words: str) -> Outcome:

@@ -19,6 +19,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def whole_address(folder, monkeypatch):
+    """Name the database by its whole path: the shared Ray has another working folder."""
+    monkeypatch.setenv("RSC_DATABASE_URL", f"sqlite:///{folder}/rsc.db")
+
+
 def only_run(rsc):
     """Return the one run of the database."""
     (run,) = json.loads(rsc("runs", "--json").out)["runs"]

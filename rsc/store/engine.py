@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -92,6 +93,15 @@ def create_engine(url: str | None = None) -> Engine:
             "keepalives_idle": 30,
         },
     )
+
+
+def portable_url(engine: Engine) -> str:
+    """Return the URL, password included, that means the same in any working folder."""
+    url = engine.url
+    name = url.database
+    if url.get_backend_name() == "sqlite" and name and name != ":memory:":
+        url = url.set(database=str(Path(name).absolute()))
+    return url.render_as_string(hide_password=False)
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from rsc.errors import UserError
 
@@ -139,7 +140,7 @@ def open_checkpoint(path: Path, *, config_digest: str) -> Checkpoint:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{manifest_path}: was not a checkpoint manifest ({error})",
-            "the checkpoint is damaged; use an older one or train anew",
+            "the checkpoint is damaged: put it back from a copy, or train a new run",
         ) from error
     _check_files(path, manifest["files"])
     if checkpoint.config_digest != config_digest:
@@ -160,13 +161,13 @@ def _check_files(path: Path, files: dict[str, list[Any]]) -> None:
             was = "missing" if actual is None else f"{actual} bytes long"
             raise UserError(
                 f"{file}: was {was}, must be {size} bytes long: the checkpoint is damaged",
-                "use an older checkpoint or train anew",
+                "put the file back from a copy, or train a new run",
             )
         if _file_digest(file) != digest:
             raise UserError(
                 f"{file}: its content was changed, must have SHA-256 {digest[:12]}…: "
                 "the checkpoint is damaged",
-                "use an older checkpoint or train anew",
+                "put the file back from a copy, or train a new run",
             )
 
 
@@ -181,6 +182,11 @@ def newest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
 def checkpoint_at(folder: Path, iteration: int, *, config_digest: str) -> Checkpoint:
     """Return the checkpoint of one iteration."""
     return open_checkpoint(folder / f"{_PREFIX}{iteration:06d}", config_digest=config_digest)
+
+
+def path_of(uri: str) -> Path:
+    """Return the folder that a checkpoint's URI names."""
+    return Path(unquote(urlparse(uri).path))
 
 
 def restore(algorithm: Any, checkpoint: Checkpoint) -> None:

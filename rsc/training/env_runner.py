@@ -189,7 +189,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         actions = self._explore(scores, self._rng, epsilon)
         simulator.step(actions)
         columns["action"][step] = actions
-        columns["reward"][step] = simulator.reward
+        with np.errstate(over="ignore"):  # too large for the network: the driver says so
+            columns["reward"][step] = simulator.reward
         columns["next_row"][step] = simulator.row
         columns["next_account"][step] = simulator.account
         columns["terminated"][step] = simulator.terminated

@@ -7,9 +7,7 @@ checkpoint can be used and does what its run says.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import numpy as np
 import ray
@@ -25,10 +23,11 @@ from rsc.store.queries import RunRow, TrialRow, find_run, list_checkpoints, list
 from rsc.store.rows import CheckpointKind
 from rsc.trading.performance import Performance, performance_of_records
 from rsc.trading.records import Phase
-from rsc.training.checkpoints import Checkpoint, open_checkpoint, restore
+from rsc.training.checkpoints import Checkpoint, open_checkpoint, path_of, restore
 from rsc.training.evaluation import Evaluation, evaluate, greedy_decisions
 from rsc.training.plan import TrialPlan
-from rsc.training.run import local_ray, require_same_prices
+from rsc.training.ray_session import local_ray
+from rsc.training.run import require_same_prices
 from rsc.training.trial import build_algorithm
 
 
@@ -83,7 +82,7 @@ def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfi
     if not rows:
         message = f"run {run.run_id} had no best checkpoint in fold {trial.fold}, must have one"
         raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN")
-    path = Path(unquote(urlparse(rows[0].uri).path))
+    path = path_of(rows[0].uri)
     return open_checkpoint(path, config_digest=config_digest(config))
 
 

@@ -9,19 +9,16 @@ last checkpoint with the same run.
 
 from __future__ import annotations
 
-import logging
 import os
-import platform
 import secrets
 import signal
-import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,14 +35,16 @@ from rsc.market.look_ahead import LookAheadProof, prove_no_look_ahead
 from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
+from rsc.store.engine import portable_url
 from rsc.store.lease import holder_of_this_process
-from rsc.store.queries import RunRow, find_run, run_configuration
-from rsc.store.rows import NewRun, RunState, TrialContext, TryRow
+from rsc.store.queries import RunRow, find_run, list_checkpoints, run_configuration
+from rsc.store.rows import CheckpointKind, NewRun, RunState, TrialContext, TryRow
 from rsc.store.store import SqlRunStore, open_store
-from rsc.trading.records import Phase
-from rsc.trading.series import stitch
-from rsc.trading.statistics import kurtosis, sharpe_ratio, skewness
+from rsc.training.checkpoints import path_of
 from rsc.training.plan import TrialPlan
+from rsc.training.provenance import code_version, host_facts
+from rsc.training.ray_session import local_ray
+from rsc.training.results import RunResult, final_metrics, try_statistics
 from rsc.training.trial import StopRequestedError, Trial, TrialResult
 
 DEFAULT_FOLDER = Path("runs")
@@ -55,22 +54,6 @@ LOOK_AHEAD_SAMPLES = 4
 
 class RunInterruptedError(KeyboardInterrupt):
     """The run was asked to stop, and did so in order: it can be resumed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What a completed run found.
-
-    Attributes
-    ----------
-    run_id : str
-        Its id.
-    trials : tuple of TrialResult
-        One for each fold.
-    """
-
-    run_id: str
-    trials: tuple[TrialResult, ...] = field(default=())
 
 
 def train_run(
@@ -105,6 +88,7 @@ def train_run(
     """
     # Wrong prices or splits are refused before a database is created for them.
     prepared = _prepare(config) if config is not None and not resume else None
+    require_writable(folder)
     store = open_store(database_url)
     try:
         config = _resumed_config(store, resume, config) if resume else config
@@ -157,6 +141,26 @@ def _resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) ->
     return stored
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written; nothing is left behind.
+
+    Raises
+    ------
+    UserError
+        It is a file, or this user may not write there.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return
+    except OSError as error:
+        what = "not writable" if nearest.is_dir() else "a file"
+        raise UserError(
+            f"{nearest}: was {what} ({error.strerror}), must be a folder that this user can write",
+            "train from another working folder",
+        ) from error
+
+
 def require_same_prices(bars: tuple[Bars, ...], run: RunRow) -> None:
     """Refuse prices that are not those of the run.
 
@@ -188,36 +192,13 @@ def _create(store: SqlRunStore, config: RunConfig, prepared: _Prepared) -> str:
             config=config_mapping(config),
             config_sha256=config_digest(config),
             data_digest=market_digest(prepared.bars),
-            code_version=_code_version(),
+            code_version=code_version(),
             seed=config.seed,
             image_digest=os.environ.get("RSC_IMAGE_DIGEST"),
-            host=_host_facts(),
+            host=host_facts(),
         )
     )
     return run_id
-
-
-def _code_version() -> str:
-    """Return the version of rsc, with the commit where it runs from a checkout."""
-    release, root = version("rsc"), Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return release
-    try:
-        command = ("git", "-C", str(root), "describe", "--always", "--dirty")
-        commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return release
-    return f"{release}+{commit.stdout.strip()}"
-
-
-def _host_facts() -> dict[str, Any]:
-    packages = ("ray", "torch", "numpy", "numba", "gymnasium")
-    return {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cpu_count": os.cpu_count(),
-        **{name: version(name) for name in packages},
-    }
 
 
 class _Run:
@@ -254,7 +235,7 @@ class _Run:
         finally:
             self.progress.finished()
         self._write_tries(RunState.COMPLETED, result.trials)
-        self._finish(RunState.COMPLETED, _final_metrics(result, self.prepared.proofs))
+        self._finish(RunState.COMPLETED, final_metrics(result, self.prepared.proofs))
         return result
 
     def _finish(self, state: RunState, metrics: Mapping[str, Any] | None = None) -> None:
@@ -273,7 +254,7 @@ class _Run:
 
         with local_ray(self.config), self._signals():
             recorder = Recorder(
-                self.store.engine.url.render_as_string(hide_password=False),
+                portable_url(self.store.engine),
                 self.folder / "spool",
                 self.run_id,
                 self.attempt,
@@ -299,12 +280,14 @@ class _Run:
         )
         plan = TrialPlan(config=self.config, fold=fold, trial_id=trial_id, seed=self.config.seed)
         self.progress.started(self.run_id, self.config.training.total_steps)
+        folder, last = self._checkpoints(trial_id, fold)
         trial = Trial(
             plan,
             market,
             context=context,
             recorder=recorder,
-            folder=self.folder / f"fold-{fold.index}",
+            folder=folder,
+            last_checkpoint=last,
             config_digest=self.digest,
             progress=self.progress,
             stop_requested=self._stop.is_set,
@@ -313,9 +296,24 @@ class _Run:
         self.store.finish_trial(context, RunState.COMPLETED, best_iteration=result.best_iteration)
         return result
 
+    def _checkpoints(self, trial_id: int, fold: Fold) -> tuple[Path, Path | None]:
+        """Return the folder of a fold's checkpoints, and the last one of an earlier attempt.
+
+        They are looked for below the working folder first, so that a project can be moved,
+        then where the earlier attempt wrote them.
+        """
+        here = self.folder / f"fold-{fold.index}"
+        rows = list_checkpoints(self.store.engine, trial_id)
+        last = [path_of(row.uri) for row in rows if row.kind is CheckpointKind.LAST]
+        if not last:
+            return here, None
+        if not (here / last[0].name).exists() and last[0].exists():
+            here = last[0].parent
+        return here, here / last[0].name
+
     def _write_tries(self, state: RunState, results: tuple[TrialResult, ...] = ()) -> None:
         """Enter this try in the ledger, once for every instrument: it counts once begun."""
-        statistics = _try_statistics(results)
+        statistics = try_statistics(results)
         for bars in self.prepared.bars:
             self.store.record_try(
                 TryRow(
@@ -363,90 +361,5 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ONE_SIGNAL_SECONDS = 1.0
 
 
-@contextmanager
-def local_ray(config: RunConfig) -> Iterator[None]:
-    """Have a Ray to work with: the one that is there, or a local one until the end."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray's core reports every actor that could be restarted as an error, RLlib warns of every
-    # algorithm on its new stack: neither is of use to a person who trains.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    for name in ("ray", "ray.rllib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    resources = config.resources
-    processes = resources.num_env_runners + resources.num_learners + 1
-    remote = "RAY_ADDRESS" in os.environ
-    with _silent_stderr():  # the core announces its log level there, whatever it is
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS"),
-            num_cpus=None if remote else max(os.cpu_count() or 1, processes),
-            include_dashboard=None if remote else False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere; exceptions pass as ever."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _date(stamp: np.int64) -> datetime:
     return datetime.fromtimestamp(int(stamp) / 1e9, UTC)
-
-
-def _final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:
-    """Return the judgement of every fold and the proofs as JSON can hold them."""
-    return {
-        "look_ahead": [asdict(proof) for proof in proofs],
-        "folds": [
-            {
-                "fold": trial.fold,
-                "iterations": trial.iterations,
-                "environment_steps": trial.steps,
-                "best_iteration": trial.best_iteration,
-                **{
-                    phase.name.lower(): {
-                        policy.name.lower(): performance.as_dict()
-                        for policy, performance in found.items()
-                    }
-                    for phase, found in (
-                        (Phase.VALIDATION, trial.validation),
-                        (Phase.TEST, trial.test),
-                    )
-                },
-            }
-            for trial in result.trials
-        ],
-    }
-
-
-def _try_statistics(results: tuple[TrialResult, ...]) -> dict[str, Any]:
-    """Return the per-bar Sharpe ratio of a try, stitched over its folds, and its moments."""
-    if not results:
-        return {}
-    returns = stitch([result.validation_series for result in results]).returns
-    return {
-        "sharpe": sharpe_ratio(returns),
-        "step_count": len(returns),
-        "skewness": skewness(returns),
-        "kurtosis": kurtosis(returns),
-    }

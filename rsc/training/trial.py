@@ -21,6 +21,7 @@ import ray
 
 from rsc.config.progress import EvaluationProgress, IterationProgress, ProgressListener
 from rsc.config.training import DqnConfig
+from rsc.errors import UserError
 from rsc.market.matrix import Market
 from rsc.store.rows import CheckpointKind, CheckpointRow, EvaluationRow, IterationRow, TrialContext
 from rsc.trading.performance import Performance
@@ -136,12 +137,14 @@ class Trial:
         context: TrialContext,
         recorder: Recorder,
         folder: Path,
+        last_checkpoint: Path | None,
         config_digest: str,
         progress: ProgressListener,
         stop_requested: Callable[[], bool],
     ) -> None:
         self.plan, self.market, self.context = plan, market, context
         self.recorder, self.folder = recorder, folder
+        self.last_checkpoint = last_checkpoint
         self.config_digest, self.progress = config_digest, progress
         self.stop_requested = stop_requested
         self.selection = Selection()
@@ -170,8 +173,13 @@ class Trial:
 
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
         checkpoint = newest_checkpoint(self.folder, config_digest=self.config_digest)
-        if checkpoint is None:
+        if checkpoint is None and self.last_checkpoint is None:
             return
+        if checkpoint is None:
+            raise UserError(
+                f"{self.last_checkpoint}: the checkpoint was missing, must be there to go on",
+                "put it back, or train a new run",
+            )
         restore(algorithm, checkpoint)
         self.selection = Selection(**checkpoint.progress)
         self.progress.message(

@@ -84,7 +84,7 @@ def refused(rsc, folder):
 def ray_session(tmp_path_factory):
     """A local Ray with room for whatever other training tests of this process need."""
     from rsc.config.load import load_run_config
-    from rsc.training.run import local_ray
+    from rsc.training.ray_session import local_ray
 
     path = tmp_path_factory.mktemp("ray") / "run.yaml"
     path.write_text(RUN_FILE)

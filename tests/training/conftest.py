@@ -15,7 +15,7 @@ from training_runs import small_config
 @pytest.fixture(scope="session")
 def ray_session():
     """A local Ray with room for four env runners and a learner."""
-    from rsc.training.run import local_ray
+    from rsc.training.ray_session import local_ray
 
     with local_ray(small_config(runners=4, learners=1)):
         yield

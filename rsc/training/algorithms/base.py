@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
@@ -130,6 +131,7 @@ class ColumnarAlgorithm(Algorithm):
         self.returns = []
         for replies in self._rounds(goal):
             for reply in replies:
+                self._check_rewards(reply.columns["reward"])
                 self._take_records(reply.records)
             collected.append(self.learn_from(replies))
             self._check_finite(collected[-1])
@@ -317,6 +319,15 @@ class ColumnarAlgorithm(Algorithm):
         module = spec.build()
         module.set_state(self.inference_weights()[DEFAULT_MODULE_ID])
         return module
+
+    def _check_rewards(self, rewards: NDArray[np.float32]) -> None:
+        if not np.isfinite(rewards).all():
+            kind = self.plan.config.trading.reward.kind
+            raise UserError(
+                f"a reward was beyond 32-bit numbers after {self.steps} steps, "
+                f"must be finite (trading.reward is {kind})",
+                "lower the penalties of trading.reward and run again",
+            )
 
     def _check_finite(self, statistics: dict[str, float]) -> None:
         for name, value in statistics.items():

@@ -1,0 +1,67 @@
+"""What a run found, and the two forms in which the database keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rsc.market.look_ahead import LookAheadProof
+from rsc.trading.records import Phase
+from rsc.trading.series import stitch
+from rsc.trading.statistics import kurtosis, sharpe_ratio, skewness
+from rsc.training.trial import TrialResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a completed run found.
+
+    Attributes
+    ----------
+    run_id : str
+        Its id.
+    trials : tuple of TrialResult
+        One for each fold.
+    """
+
+    run_id: str
+    trials: tuple[TrialResult, ...] = field(default=())
+
+
+def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:
+    """Return the judgement of every fold and the proofs as JSON can hold them."""
+    return {
+        "look_ahead": [asdict(proof) for proof in proofs],
+        "folds": [
+            {
+                "fold": trial.fold,
+                "iterations": trial.iterations,
+                "environment_steps": trial.steps,
+                "best_iteration": trial.best_iteration,
+                **{
+                    phase.name.lower(): {
+                        policy.name.lower(): performance.as_dict()
+                        for policy, performance in found.items()
+                    }
+                    for phase, found in (
+                        (Phase.VALIDATION, trial.validation),
+                        (Phase.TEST, trial.test),
+                    )
+                },
+            }
+            for trial in result.trials
+        ],
+    }
+
+
+def try_statistics(results: tuple[TrialResult, ...]) -> dict[str, Any]:
+    """Return the per-bar Sharpe ratio of a try, stitched over its folds, and its moments."""
+    if not results:
+        return {}
+    returns = stitch([result.validation_series for result in results]).returns
+    return {
+        "sharpe": sharpe_ratio(returns),
+        "step_count": len(returns),
+        "skewness": skewness(returns),
+        "kurtosis": kurtosis(returns),
+    }

@@ -54,8 +54,8 @@ from rsc.trading.environment import TradingVectorEnv
 from rsc.trading.episodes import EpisodeSampler
 from rsc.trading.simulator import Simulator, account_size, gather_windows
 from rsc.training.plan import TrialPlan, account_keys
+from rsc.training.ray_session import local_ray
 from rsc.training.replay import ReplayRing
-from rsc.training.run import local_ray
 from rsc.training.trial import build_algorithm
 
 BAR_STOCK, BAR_BARE, BAR_ORIGINAL = 8.0, 0.75, 50.0

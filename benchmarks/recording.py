@@ -39,8 +39,8 @@ from rsc.market.splits import make_folds
 from rsc.store.rows import NewRun, TrialContext
 from rsc.store.store import open_store
 from rsc.training.plan import TrialPlan
+from rsc.training.ray_session import local_ray
 from rsc.training.recorder import Recorder
-from rsc.training.run import local_ray
 from rsc.training.trial import build_algorithm
 
 BAR = 0.8

@@ -18,7 +18,6 @@ from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.columns import Columns as RLlibColumns
 from ray.rllib.core.learner.utils import update_target_network
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rsc.config.training import DqnConfig
 from rsc.trading.simulator import account_size
@@ -63,10 +62,6 @@ class PointerDQNConfig(DQNConfig):
     def get_default_learner_class(self) -> Any:
         """Return our learner."""
         return PointerDQNLearner
-
-    def get_default_rl_module_spec(self) -> RLModuleSpec:
-        """Return RLlib's DQN module."""
-        return super().get_default_rl_module_spec()
 
 
 class PointerDQNLearner(PointerLearner, DQNTorchLearner):

@@ -131,6 +131,8 @@ def _words_for(error: BaseException) -> tuple[str, str, int]:
         return _usage_words(error)
     if isinstance(error, MemoryError):
         return "out of memory", "Use fewer accounts, bars or env runners.", EXIT_FAILED
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.filename} may not be used by this user", "Check its rights.", EXIT_FAILED
     text = " ".join(str(error).split()) or "no message"
     message = f"unexpected {type(error).__name__}: {text}"
     return message, "This is a bug in rsc: run again with --debug and report it.", EXIT_FAILED

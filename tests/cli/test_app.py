@@ -129,6 +129,7 @@ def test_debug_may_stand_anywhere_and_shows_the_traceback(rsc, place):
         (TemporaryError("the database was away"), 4, "the database was away"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (ZeroDivisionError("division by zero"), 1, "unexpected ZeroDivisionError"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "/x may not be used by this user"),
         (MemoryError(), 1, "out of memory"),
     ],
 )

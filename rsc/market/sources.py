@@ -1,8 +1,8 @@
 """Where prices come from: files, S3 objects, the shipped S&P 500, synthetic worlds.
 
-A URI becomes bytes, bytes become a table, ``bars_from_frame`` judges the table. What
-boto3 and pyarrow raise stops here: a user sees the URI and what was wrong with it, and
-a server that is away is a ``TemporaryError`` because the same command may work later.
+A URI becomes bytes (``rsc.objects`` reads those in S3), bytes become a table,
+``bars_from_frame`` judges the table. What pandas and pyarrow raise stops here: a user
+sees the URI and what was wrong with it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,17 @@ import io
 import warnings
 from importlib import resources
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rsc.errors import TemporaryError, UserError
+from rsc.errors import UserError
 from rsc.market.bars import COLUMN_WORDS, BarLabel, Bars, PriceAdjustment, bars_from_frame
 from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+from rsc.objects import is_object_uri, read_object
 
 _BUILTIN = {"sp500": "sp500_daily.csv"}
-# A pod that cannot reach its object store should say so within a minute.
-_S3_CONNECT_SECONDS = 10
-_S3_READ_SECONDS = 60
-_S3_ATTEMPTS = 3
-_CREDENTIALS_HINT = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role for the pod."
 
 
 class SourceConfig(BaseModel):
@@ -161,8 +156,8 @@ def read_bytes(uri: str) -> bytes:
     scheme = urlparse(uri).scheme
     if scheme == "builtin":
         return _builtin_bytes(uri)
-    if scheme == "s3":
-        return _s3_bytes(uri)
+    if is_object_uri(uri):
+        return read_object(uri)
     if scheme == "file":
         return _file_bytes(Path(unquote(urlparse(uri).path)), uri)
     if "://" in uri:
@@ -240,54 +235,6 @@ def _parquet_frame(data: bytes, uri: str) -> pd.DataFrame:
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(names=frame.index.name or "stamp")
     return frame
-
-
-def _s3_bytes(uri: str) -> bytes:
-    """Read an object; the endpoint may be set by AWS_ENDPOINT_URL (boto3 reads it)."""
-    import boto3
-    from botocore import exceptions
-    from botocore.config import Config
-
-    parsed = urlparse(uri)
-    bucket, key = parsed.netloc, parsed.path.lstrip("/")
-    if not bucket or not key:
-        raise UserError(f"{uri}: named no object, must be s3://bucket/key")
-    settings = Config(
-        connect_timeout=_S3_CONNECT_SECONDS,
-        read_timeout=_S3_READ_SECONDS,
-        retries={"max_attempts": _S3_ATTEMPTS, "mode": "standard"},
-    )
-    try:
-        # A session of its own: the default one would keep the first credentials it saw.
-        client = boto3.session.Session().client("s3", config=settings)
-        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except exceptions.ClientError as error:
-        raise _s3_refusal(uri, bucket, error.response) from error
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise UserError(f"{uri}: there were no S3 credentials", hint=_CREDENTIALS_HINT) from error
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        raise TemporaryError(
-            f"{uri}: the object store could not be reached ({_first_line(error)})",
-            hint="Check the network and AWS_ENDPOINT_URL, then try again.",
-        ) from error
-    except (exceptions.BotoCoreError, ValueError) as error:
-        raise UserError(f"{uri}: could not be read from S3 ({_first_line(error)})") from error
-    return content
-
-
-def _s3_refusal(uri: str, bucket: str, response: Any) -> UserError | TemporaryError:
-    """Turn an answer of the server into words."""
-    code = str(response.get("Error", {}).get("Code", ""))
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code == "NoSuchBucket":
-        return UserError(f"{uri}: there was no bucket {bucket!r}, must be an existing bucket")
-    if code in ("NoSuchKey", "404"):
-        return UserError(f"{uri}: there was no such object in bucket {bucket!r}")
-    if status in (401, 403):
-        return UserError(f"{uri}: the object store refused access ({code})", hint=_CREDENTIALS_HINT)
-    if status >= 500 or code in ("SlowDown", "RequestTimeout"):
-        return TemporaryError(f"{uri}: the object store failed ({status} {code}); try again later")
-    return UserError(f"{uri}: the object store answered {status} {code}")
 
 
 def _first_line(error: Exception) -> str:

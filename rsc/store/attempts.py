@@ -61,14 +61,20 @@ def unknown_run(run_id: str, known: Sequence[str]) -> UserError:
     return UserError(f"run {run_id} was unknown, must be one of {len(known)} runs", hint)
 
 
-def fence(connection: Connection, run_id: str, attempt: int, lock: str = "share") -> None:
+def fence(connection: Connection, run_id: str, attempt: int, lock: str = "share") -> Row[Any]:
     """Refuse a write whose attempt is not the running one; hold the run while writing."""
     row = known_run(connection, run_id, lock)
+    require_running(row, attempt)
+    return row
+
+
+def require_running(row: Row[Any], attempt: int) -> None:
+    """Raise SupersededError unless `attempt` is the newest of a running run."""
     if row.attempt != attempt:
-        msg = f"run {run_id}: attempt {attempt} was superseded by attempt {row.attempt}"
+        msg = f"run {row.run_id}: attempt {attempt} was superseded by attempt {row.attempt}"
         raise SupersededError(msg, "Another process resumed the run; this one must stop.")
     if row.state != RunState.RUNNING:
-        msg = f"run {run_id} was {row.state}, only a running run can be written"
+        msg = f"run {row.run_id} was {row.state}, only a running run can be written"
         raise SupersededError(msg, "Resume it to begin a new attempt.")
 
 

@@ -38,7 +38,7 @@ def record_digest(engine: Engine, run_id: str) -> str:
         run_in(connection, run_id)
         for trial in trials_in(connection, run_id):
             digest.update(f"{trial.fold}/{trial.seed}\n".encode())
-            parts = {table.name: hashlib.sha256() for table in tables.RUN_TABLES[:4]}
+            parts = {table.name: hashlib.sha256() for table in tables.RECORD_TABLES}
             for chunk in chunks(connection, trial.trial_id):
                 for rows in chunk.rows:
                     parts[rows.table.name].update(_bytes(rows))

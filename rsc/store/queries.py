@@ -57,6 +57,7 @@ class RunRow:
     final_metrics: Mapping[str, Any] | None
     pod_seconds: float | None
     failure: str | None
+    cancel_requested_at: datetime | None
     alive: bool
 
 
@@ -256,10 +257,10 @@ def trial_range(trial_id: int) -> tuple[int, int]:
 
 
 def row_counts(engine: Engine, run_id: str | None = None) -> dict[str, int]:
-    """Return how many rows each table holds, in all or of one run."""
+    """Return how many rows each table of records holds, in all or of one run."""
     with reading(engine) as connection:
         ids = None if run_id is None else [t.trial_id for t in trials_in(connection, run_id)]
-        return {t.name: count_rows(connection, t, ids) for t in tables.RUN_TABLES[:-2]}
+        return {t.name: count_rows(connection, t, ids) for t in tables.TRIAL_TABLES}
 
 
 def count_rows(connection: Connection, table: sa.Table, trial_ids: list[int] | None) -> int:

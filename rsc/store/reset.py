@@ -19,6 +19,7 @@ from rsc.errors import UserError
 from rsc.store import tables
 from rsc.store.attempts import server_now
 from rsc.store.engine import check_schema, reading, writing
+from rsc.store.executions import executions_in
 from rsc.store.failures import database_errors
 from rsc.store.queries import RunRow, count_rows, of_trial, run_in, run_of
 
@@ -133,8 +134,9 @@ def _plan(connection: Connection, scope: ResetScope) -> ResetPlan:
         raise UserError(msg, "Stop it first; nothing was removed.")
     run_ids = tuple(run.run_id for run in runs)
     trials = _trial_ids(connection, run_ids)
-    rows = {t.name: count_rows(connection, t, trials) for t in tables.RUN_TABLES[:-2]}
-    rows |= {"trials": len(trials), "training_runs": len(run_ids)}
+    rows = {t.name: count_rows(connection, t, trials) for t in tables.TRIAL_TABLES}
+    executions = sum(len(executions_in(connection, run_id)) for run_id in run_ids)
+    rows |= {"trials": len(trials), "executions": executions, "training_runs": len(run_ids)}
     return ResetPlan(run_ids=run_ids, rows=rows)
 
 
@@ -159,8 +161,8 @@ def _trial_ids(connection: Connection, run_ids: tuple[str, ...]) -> list[int]:
 
 
 def _empty(connection: Connection) -> None:
-    """Remove everything below the runs at once."""
-    below = tables.RUN_TABLES[:-1]
+    """Remove all trials and what belongs to them at once."""
+    below = (*tables.TRIAL_TABLES, tables.trials)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"TRUNCATE {', '.join(table.name for table in below)}")
         return
@@ -169,15 +171,16 @@ def _empty(connection: Connection) -> None:
 
 
 def _delete(connection: Connection, trials: list[int]) -> None:
-    for table in tables.RUN_TABLES[:-1]:
+    for table in (*tables.TRIAL_TABLES, tables.trials):
         for trial_id in trials:
             connection.execute(table.delete().where(of_trial(table, trial_id)))
 
 
 def _delete_runs(connection: Connection, run_ids: tuple[str, ...]) -> None:
-    runs = tables.training_runs
-    for run_id in run_ids:
-        connection.execute(runs.delete().where(runs.c.run_id == run_id))
+    """Remove runs, which have no trials any more, with their executions."""
+    for table in (tables.executions, tables.training_runs):
+        for run_id in run_ids:
+            connection.execute(table.delete().where(table.c.run_id == run_id))
 
 
 def _shrink(engine: Engine) -> None:

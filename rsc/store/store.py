@@ -3,36 +3,31 @@
 `RunStore` is what the recorder and the driver of a run see; `SqlRunStore` does it on
 SQLite and Postgres alike. Every write is one transaction that first checks that the
 attempt it belongs to is still the newest of a running run, and every write can be
-sent again without changing anything. Reading is `rsc.store.queries`.
+sent again without changing anything. The life of a run is `rsc.store.lifecycle`,
+reading is `rsc.store.queries`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.engine import Connection
 
 from rsc.errors import UserError
 from rsc.store import tables
-from rsc.store.attempts import (
-    DEFAULT_LEASE_SECONDS,
-    fence,
-    fence_trial,
-    is_alive,
-    known_run,
-    run_row,
-    server_now,
-)
+from rsc.store.attempts import fence, fence_trial
 from rsc.store.bulk import upsert, write
 from rsc.store.column_types import canonical_json
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES
 from rsc.store.encoding import prepare
-from rsc.store.engine import create_engine, prepare_database, writing
+from rsc.store.engine import create_engine, prepare_database
+from rsc.store.executions import ExecutionFacts, ExecutionOutcome, Heartbeat
+from rsc.store.lifecycle import RunLifecycle
+from rsc.store.patience import FAILOVER_SECONDS
 from rsc.store.rows import (
     CheckpointRow,
     EvaluationRow,
@@ -53,11 +48,33 @@ class RunStore(Protocol):
     def create_run(self, run: NewRun) -> None:
         """Create a run that no attempt has begun yet."""
 
-    def begin_attempt(self, run_id: str, holder: str) -> int:
+    def begin_attempt(
+        self,
+        run_id: str,
+        holder: str,
+        *,
+        take_over: bool = False,
+        execution: ExecutionFacts | None = None,
+    ) -> int:
         """Take the run for `holder` and return the number of the attempt, from 1."""
 
-    def heartbeat(self, run_id: str, attempt: int) -> None:
-        """Say that the attempt is alive."""
+    def heartbeat(
+        self,
+        run_id: str,
+        attempt: int,
+        *,
+        pods: Mapping[str, float] | None = None,
+        nodes: Mapping[str, Collection[str]] | None = None,
+    ) -> Heartbeat:
+        """Say that the attempt is alive, and learn whether it should end."""
+
+    def request_cancel(self, run_id: str) -> None:
+        """Ask a run to end in order, wherever it runs."""
+
+    def finish_execution(
+        self, run_id: str, attempt: int, outcome: ExecutionOutcome, reason: str | None = None
+    ) -> None:
+        """Note how an attempt ended."""
 
     def create_trial(
         self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]
@@ -88,12 +105,13 @@ class RunStore(Protocol):
         state: RunState,
         *,
         final_metrics: Mapping[str, Any] | None = None,
-        pod_seconds: float | None = None,
         failure: str | None = None,
+        outcome: ExecutionOutcome | None = None,
+        reason: str | None = None,
     ) -> None:
         """End the run; completed is final."""
 
-    def record_try(self, row: TryRow) -> None:
+    def record_try(self, row: TryRow, *, attempt: int | None = None) -> None:
         """Write one line of the ledger of tries, replacing the same one."""
 
     def close(self) -> None:
@@ -105,8 +123,18 @@ def digest_of(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(dict(parameters)).encode()).hexdigest()
 
 
-def open_store(url: str | None = None) -> SqlRunStore:
+def open_store(
+    url: str | None = None, *, patience_seconds: float = FAILOVER_SECONDS
+) -> SqlRunStore:
     """Return a store on a database that is ready to be written.
+
+    Parameters
+    ----------
+    url : str, optional
+        As `rsc.store.engine.create_engine` takes it.
+    patience_seconds : float
+        How long a write is repeated while a Postgres server is away, so that a run
+        outlives a failover. A server that is away now is refused at once.
 
     Raises
     ------
@@ -115,105 +143,11 @@ def open_store(url: str | None = None) -> SqlRunStore:
     """
     engine = create_engine(url)
     prepare_database(engine)
-    return SqlRunStore(engine)
+    return SqlRunStore(engine, patience_seconds=patience_seconds)
 
 
-class SqlRunStore:
-    """`RunStore` on SQLite or Postgres.
-
-    Parameters
-    ----------
-    engine : Engine
-        From `rsc.store.engine.create_engine`; nothing connects before the first call.
-    lease_seconds : float
-        A holder on another machine is taken for dead after so long without heartbeat.
-    """
-
-    def __init__(self, engine: Engine, *, lease_seconds: float = DEFAULT_LEASE_SECONDS) -> None:
-        self.engine = engine
-        self._lease = timedelta(seconds=lease_seconds)
-
-    def create_run(self, run: NewRun) -> None:
-        """Create a run that no attempt has begun yet.
-
-        Raises
-        ------
-        UserError
-            When the run exists.
-        """
-        with writing(self.engine) as connection:
-            if run_row(connection, run.run_id) is not None:
-                msg = f"run {run.run_id} existed already, a run id must be new"
-                raise UserError(msg, "Resume it, or let a new id be made.")
-            values = asdict(run) | {"config": dict(run.config), "host": dict(run.host)}
-            connection.execute(
-                tables.training_runs.insert().values(
-                    **values,
-                    state=RunState.RUNNING,
-                    attempt=0,
-                    started_at=server_now(connection),
-                )
-            )
-
-    def begin_attempt(self, run_id: str, holder: str) -> int:
-        """Take the run for `holder` and return the number of the attempt, from 1.
-
-        Raises
-        ------
-        UserError
-            When the run is unknown, completed, or held by another living process.
-        """
-        runs = tables.training_runs
-        with writing(self.engine) as connection:
-            row = known_run(connection, run_id, lock="update")
-            now = server_now(connection)
-            self._refuse_held(row, holder, now)
-            attempt = int(row.attempt) + 1
-            connection.execute(
-                runs.update()
-                .where(runs.c.run_id == run_id, runs.c.state != RunState.COMPLETED)
-                .values(
-                    attempt=attempt,
-                    holder=holder,
-                    heartbeat_at=now,
-                    state=RunState.RUNNING,
-                    ended_at=None,
-                    failure=None,
-                )
-            )
-            return attempt
-
-    def _refuse_held(self, row: Row[Any], holder: str, now: datetime) -> None:
-        if row.state == RunState.COMPLETED:
-            msg = f"run {row.run_id} was completed, only an unfinished run can be resumed"
-            raise UserError(msg, "Start a new run; a completed one is final.")
-        if not is_alive(row, now, self._lease) or row.holder == holder:
-            return
-        age = (now - row.heartbeat_at).total_seconds()
-        msg = (
-            f"run {row.run_id} was held by the live process {row.holder} "
-            f"(heartbeat {age:.0f} s ago), it must have stopped before another resumes it"
-        )
-        raise UserError(
-            msg, f"Stop it, or wait {self._lease.total_seconds():.0f} s after its last heartbeat."
-        )
-
-    def heartbeat(self, run_id: str, attempt: int) -> None:
-        """Say that the attempt is alive.
-
-        Raises
-        ------
-        SupersededError
-            When a newer attempt has begun or the run has ended.
-        """
-        with writing(self.engine) as connection:
-            fence(connection, run_id, attempt, lock="update")
-            runs = tables.training_runs
-            connection.execute(
-                runs.update()
-                .where(runs.c.run_id == run_id)
-                .values(heartbeat_at=server_now(connection))
-            )
+class SqlRunStore(RunLifecycle):
+    """`RunStore` on SQLite or Postgres; its life of a run is `RunLifecycle`."""
 
     def create_trial(
         self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]
@@ -239,21 +173,24 @@ class SqlRunStore:
             trials.c.seed == seed,
             trials.c.parameters_digest == digest,
         )
-        with writing(self.engine) as connection:
+        values = {
+            "run_id": run_id,
+            "fold": fold,
+            "seed": seed,
+            "parameters": dict(parameters),
+            "parameters_digest": digest,
+            "state": RunState.RUNNING,
+        }
+
+        def create(connection: Connection) -> int:
             fence(connection, run_id, attempt, lock="update")
             found = connection.execute(same).scalar_one_or_none()
-            if found is not None:
-                _reopen_trial(connection, found)
-                return int(found)
-            values = {
-                "run_id": run_id,
-                "fold": fold,
-                "seed": seed,
-                "parameters": dict(parameters),
-                "parameters_digest": digest,
-                "state": RunState.RUNNING,
-            }
-            return _insert_trial(connection, values)
+            if found is None:
+                return _insert_trial(connection, values)
+            _reopen_trial(connection, found)
+            return int(found)
+
+        return self._write(create)
 
     def append(self, trial: TrialContext, batch: RecordBatch) -> None:
         """Write records; rows that are there already stay as they are.
@@ -280,10 +217,13 @@ class SqlRunStore:
             for table, records in pairs
             if len(records)
         ]
-        with writing(self.engine) as connection:
+
+        def add(connection: Connection) -> None:
             fence_trial(connection, trial)
             for rows in prepared:
                 write(connection, rows)
+
+        self._write(add)
 
     def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
         """Write one training iteration, replacing the same one."""
@@ -307,16 +247,20 @@ class SqlRunStore:
     def _upsert(self, trial: TrialContext, table: sa.Table, values: dict[str, Any]) -> None:
         if "checksum" in table.c:
             values["checksum"] = plain_checksum(table, values)
-        with writing(self.engine) as connection:
+
+        def replace(connection: Connection) -> None:
             fence_trial(connection, trial)
             upsert(connection, table, values)
+
+        self._write(replace)
 
     def finish_trial(
         self, trial: TrialContext, state: RunState, *, best_iteration: int | None = None
     ) -> None:
         """End the trial and seal what it holds: counts and digest go into its row."""
         trials = tables.trials
-        with writing(self.engine) as connection:
+
+        def finish(connection: Connection) -> None:
             fence_trial(connection, trial)
             connection.execute(
                 trials.update()
@@ -328,48 +272,23 @@ class SqlRunStore:
                 )
             )
 
-    def finish_run(
-        self,
-        run_id: str,
-        attempt: int,
-        state: RunState,
-        *,
-        final_metrics: Mapping[str, Any] | None = None,
-        pod_seconds: float | None = None,
-        failure: str | None = None,
-    ) -> None:
-        """End the run; completed is final, interrupted and failed can be resumed.
+        self._write(finish)
+
+    def record_try(self, row: TryRow, *, attempt: int | None = None) -> None:
+        """Write one line of the ledger of tries, replacing the same one.
 
         Raises
         ------
         SupersededError
-            When a newer attempt has begun or the run has ended already.
+            When `attempt` is given and a newer one has begun, or the run has ended.
         """
-        if state is RunState.FAILED and not failure:
-            failure = "no reason was given"
-        runs = tables.training_runs
-        with writing(self.engine) as connection:
-            fence(connection, run_id, attempt, lock="update")
-            connection.execute(
-                runs.update()
-                .where(runs.c.run_id == run_id, runs.c.state != RunState.COMPLETED)
-                .values(
-                    state=state,
-                    ended_at=server_now(connection),
-                    final_metrics=None if final_metrics is None else dict(final_metrics),
-                    pod_seconds=pod_seconds,
-                    failure=failure if state is RunState.FAILED else None,
-                )
-            )
 
-    def record_try(self, row: TryRow) -> None:
-        """Write one line of the ledger of tries, replacing the same one."""
-        with writing(self.engine) as connection:
+        def enter(connection: Connection) -> None:
+            if attempt is not None:
+                fence(connection, row.run_id, attempt)
             upsert(connection, tables.tries, asdict(row))
 
-    def close(self) -> None:
-        """Give back the connections."""
-        self.engine.dispose()
+        self._write(enter)
 
 
 def _reopen_trial(connection: Connection, trial_id: int) -> None:

@@ -49,6 +49,7 @@ metadata = sa.MetaData(
 )
 
 RUN_STATES = ("running", "completed", "interrupted", "failed")
+EXECUTION_OUTCOMES = (*RUN_STATES, "cancelled", "superseded", "lost")
 CHECKPOINT_KINDS = ("last", "best", "final")
 _LARGEST = "1.7976931348623157e308"
 
@@ -129,11 +130,40 @@ training_runs = sa.Table(
     sa.Column("final_metrics", JsonDocument()),
     sa.Column("pod_seconds", DOUBLE),
     sa.Column("failure", TEXT),
+    sa.Column("cancel_requested_at", UtcTimestamp()),
     one_of("state", RUN_STATES),
     _is("attempt", "attempt >= 0"),
     _is("ended", "(state = 'running') = (ended_at IS NULL)"),
     _is("failed", "(state = 'failed') = (failure IS NOT NULL)"),
     _is("pod_seconds", "pod_seconds >= 0"),
+    sqlite_strict=True,
+)
+
+# One row for each start of a run: attempts 1, 2, 3 … without a gap.
+executions = sa.Table(
+    "executions",
+    metadata,
+    sa.Column("run_id", TEXT, sa.ForeignKey("training_runs.run_id"), nullable=False),
+    sa.Column("attempt", INTEGER, nullable=False, autoincrement=False),
+    sa.Column("holder", TEXT, nullable=False),
+    sa.Column("pod_name", TEXT),
+    sa.Column("pod_uid", TEXT),
+    sa.Column("node_name", TEXT),
+    sa.Column("image_digest", TEXT),
+    sa.Column("started_at", UtcTimestamp(), nullable=False),
+    sa.Column("ended_at", UtcTimestamp()),
+    sa.Column("outcome", TEXT, nullable=False),
+    sa.Column("reason", TEXT),
+    # NULL outside Kubernetes; `pods` and `nodes` are by worker group.
+    sa.Column("pod_seconds", DOUBLE),
+    sa.Column("pods", JsonDocument(), nullable=False),
+    sa.Column("nodes", JsonDocument(), nullable=False),
+    sa.PrimaryKeyConstraint("run_id", "attempt"),
+    one_of("outcome", EXECUTION_OUTCOMES),
+    _is("attempt", "attempt >= 1"),
+    _is("ended", "(outcome = 'running') = (ended_at IS NULL)"),
+    _is("failed", "outcome <> 'failed' OR reason IS NOT NULL"),
+    _is("pod_seconds", f"pod_seconds BETWEEN 0 AND {_LARGEST}"),
     sqlite_strict=True,
 )
 
@@ -349,15 +379,7 @@ tries = sa.Table(
     sqlite_strict=True,
 )
 
-# Child tables first: the order in which rows are removed.
-RUN_TABLES = (
-    steps,
-    trades,
-    trading_operations,
-    episodes,
-    iterations,
-    evaluations,
-    checkpoints,
-    trials,
-    training_runs,
-)
+# What belongs to a trial and what to a run, child tables first: the order of removing.
+RECORD_TABLES = (steps, trades, trading_operations, episodes)
+TRIAL_TABLES = (*RECORD_TABLES, iterations, evaluations, checkpoints)
+RUN_TABLES = (*TRIAL_TABLES, trials, executions, training_runs)

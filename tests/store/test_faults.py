@@ -209,7 +209,7 @@ def pg_ctl(server, *words: str) -> None:
 @pytest.mark.fault
 def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_server, tmp_path):
     url = own_server.get_uri()
-    store = open_store(url)
+    store = open_store(url, patience_seconds=0)
     trial = begin_run(store)
     first, second, third, *_ = play(trial.trial_id)
     writer = SpoolingWriter(

@@ -102,8 +102,8 @@ def test_a_schema_newer_than_the_code_is_refused_in_a_sentence(engine):
 
 def test_a_schema_older_than_the_code_names_the_command(engine, monkeypatch):
     upgrade(engine)
-    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0002")
-    with pytest.raises(UserError, match="had the older schema 0001, this code needs 0002") as e:
+    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0003")
+    with pytest.raises(UserError, match="had the older schema 0002, this code needs 0003") as e:
         check_schema(engine)
     assert e.value.hint == "Run `rsc db upgrade`."
 

@@ -58,20 +58,26 @@ def runs(
 
 def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption = False) -> None:
     """Show one run: its facts, its folds, and the agent beside the baselines."""
+    from rsc.cli.executions import execution_document, print_executions
     from rsc.cli.records import open_records
     from rsc.cli.results import judgement_document, print_judgements
     from rsc.reports.load import load_report
+    from rsc.store.executions import list_executions
     from rsc.store.queries import list_trials
 
     with open_records(database) as records:
         found = _find(records, run)
         trials = list_trials(records.engine, found.run_id)
+        executions = list_executions(records.engine, found.run_id)
         data = load_report(records.engine, found.run_id)
     if json:
         folds = [_trial_document(trial) for trial in trials]
-        print_json({**run_document(found), "folds": folds, **judgement_document(data)})
+        starts = [execution_document(execution) for execution in executions]
+        found_document = {**run_document(found), "executions": starts, "folds": folds}
+        print_json({**found_document, **judgement_document(data)})
         return
     print_facts(_facts(found, trials), title=f"run {found.run_id}")
+    print_executions(executions)
     _print_folds(trials)
     print_judgements(data)
 
@@ -86,6 +92,9 @@ def run_document(run: RunRow) -> dict[str, Any]:
         "attempt": run.attempt,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "cancel_requested_at": run.cancel_requested_at,
+        "pod_seconds": run.pod_seconds,
+        "image_digest": run.image_digest,
         "config_sha256": run.config_sha256,
         "data_digest": run.data_digest,
         "code_version": run.code_version,
@@ -95,9 +104,17 @@ def run_document(run: RunRow) -> dict[str, Any]:
 
 
 def state_of(run: RunRow) -> str:
-    """Return the state as a person needs it: a running run without a heartbeat is lost."""
+    """Return the state as a person needs it.
+
+    A running run without a heartbeat is lost; one that was asked to end is stopping, and
+    cancelled when it has ended so.
+    """
     state = str(run.state)
-    return "lost" if state == "running" and not run.alive else state
+    if state == "running" and not run.alive:
+        return "lost"
+    if run.cancel_requested_at is not None:
+        return {"running": "stopping", "interrupted": "cancelled"}.get(state, state)
+    return state
 
 
 def _find(records: Records, reference: str) -> RunRow:
@@ -143,9 +160,13 @@ def _facts(run: RunRow, trials: tuple[TrialRow, ...]) -> list[tuple[str, str]]:
         ("config digest", run.config_sha256[:16]),
         ("data digest", run.data_digest[:16]),
     ]
+    if run.image_digest:
+        facts.append(("image", run.image_digest))
+    if run.pod_seconds is not None:
+        facts.append(("pod-seconds", count(run.pod_seconds)))
     if run.failure:
         facts.append(("failure", run.failure))
-    if state_of(run) in {"interrupted", "lost", "failed"} and trials:
+    if state_of(run) in {"interrupted", "cancelled", "lost", "failed"} and trials:
         facts.append(("go on", f"rsc train --resume {run.run_id}"))
     return facts
 

@@ -97,6 +97,7 @@ def _document(result: VerifyResult) -> dict[str, Any]:
         "replayed": result.replayed,
         "episodes": result.episode_count,
         "steps": result.step_count,
+        "executions": result.execution_count,
         "finding_count": result.total,
         "findings": result.findings,
     }
@@ -104,7 +105,10 @@ def _document(result: VerifyResult) -> dict[str, Any]:
 
 def _tell(result: VerifyResult, *, json: bool) -> None:
     """Say how it went; a failed check ends the program with its own exit code."""
-    looked = f"{count(result.episode_count)} episodes, {count(result.step_count)} steps"
+    looked = (
+        f"{count(result.episode_count)} episodes, {count(result.step_count)} steps, "
+        f"{count(result.execution_count)} executions"
+    )
     if result.passed:
         replayed = ", every portfolio value derived again" if result.replayed else ""
         say(f"run {result.run_id}: {looked}{replayed}: everything adds up")

@@ -3,7 +3,8 @@
 Both are idempotent: an episode replaces its running row and never a final one, and of
 everything else the first row stays. Postgres copies straight into the table, which is
 fastest; only when a key is there already (a resumed run sends rows again) does the
-batch go through a temporary table.
+batch go through a temporary table. That table ends with its transaction: behind a
+pooler the next transaction may be on another connection.
 """
 
 from __future__ import annotations
@@ -99,11 +100,9 @@ def _stage(connection: Connection, table: RecordTable, data: bytes) -> None:
     names = ", ".join(_names(table))
     cursor = connection.connection.cursor()
     cursor.execute(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} "  # noqa: S608
-        "ON COMMIT DELETE ROWS AS "
-        f"SELECT {names} FROM {table.name} LIMIT 0"
+        f"CREATE TEMPORARY TABLE staged_{table.name} "  # noqa: S608
+        f"ON COMMIT DROP AS SELECT {names} FROM {table.name} LIMIT 0"
     )
-    cursor.execute(f"TRUNCATE staged_{table.name}")
     cursor.copy_expert(
         f"COPY staged_{table.name} ({names}) FROM STDIN (FORMAT binary)", BytesIO(data)
     )

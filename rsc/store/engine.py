@@ -3,13 +3,16 @@
 SQLite is the default and needs nothing: it is created and upgraded silently. A
 Postgres database that is empty is set up; one with an older schema waits for
 `rsc db upgrade`, as others may be using it. Postgres is always driven by psycopg2,
-whatever the URL says: its COPY is what the recorder writes with.
+whatever the URL says: its COPY is what the recorder writes with. Nothing outlives a
+transaction in the session of a connection, so a pooler in transaction mode may stand
+between; what libpq understands (sslmode, sslrootcert, several hosts) may stand in the URL.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -42,6 +45,27 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",
 )
 _SCHEMA_LOCK = 0x727363  # advisory lock of Postgres while the schema changes
+# A change of the schema waits for a lock no longer than this: others would wait behind it.
+_LOCK_TIMEOUT = "60s"
+# What libpq is told unless the URL says it: a server that vanished without a word (a
+# failover) is noticed after a minute. No `options`: poolers refuse them.
+_POSTGRES_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "rsc",
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_LOOK_SECONDS = 0.5  # between looks for a database that is not ready yet
+# Names of files in a URL.
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+# One connection is kept and enough for a process that writes; the others are for a moment.
+_CONNECTIONS = 3
+
+
+class OutdatedSchemaError(UserError):
+    """The schema of the database is older than the code, or not there yet."""
 
 
 def parse_url(url: str | None) -> URL:
@@ -66,7 +90,7 @@ def parse_url(url: str | None) -> URL:
     raise UserError(msg, "For example sqlite:///rsc.db or postgresql://user:password@host/rsc")
 
 
-def create_engine(url: str | None = None) -> Engine:
+def create_engine(url: str | None = None, *, connections: int = _CONNECTIONS) -> Engine:
     """Return an engine that has not connected yet.
 
     Parameters
@@ -74,6 +98,9 @@ def create_engine(url: str | None = None) -> Engine:
     url : str, optional
         ``sqlite:///file`` or ``postgresql://user:password@host/name``; without it
         ``RSC_DATABASE_URL``, without that ``rsc.db`` in the working folder.
+    connections : int
+        The most connections to Postgres at one time; one is kept open. Threads share
+        them: a writer and its heartbeat need only one.
 
     Raises
     ------
@@ -86,12 +113,9 @@ def create_engine(url: str | None = None) -> Engine:
     return sa.create_engine(
         parsed,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "rsc",
-            "options": "-c timezone=UTC",
-            "keepalives_idle": 30,
-        },
+        pool_size=1,
+        max_overflow=connections - 1,
+        connect_args={k: v for k, v in _POSTGRES_DEFAULTS.items() if k not in parsed.query},
     )
 
 
@@ -101,6 +125,10 @@ def portable_url(engine: Engine) -> str:
     name = url.database
     if url.get_backend_name() == "sqlite" and name and name != ":memory:":
         url = url.set(database=str(Path(name).absolute()))
+    given = {key: url.query[key] for key in _FILES if url.query.get(key, "system") != "system"}
+    url = url.update_query_dict(
+        {key: str(Path(str(file)).absolute()) for key, file in given.items()}
+    )
     return url.render_as_string(hide_password=False)
 
 
@@ -213,6 +241,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         _set_wal(engine)
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
         command.upgrade(_alembic(connection), revision)
 
@@ -246,11 +275,11 @@ def check_schema(engine: Engine) -> None:
         return
     if current is None:
         msg = f"database {where} was empty, must have schema {head}"
-        raise UserError(msg, "Run `rsc db upgrade`, or train once with SQLite.")
+        raise OutdatedSchemaError(msg, "Run `rsc db upgrade`, or train once with SQLite.")
     known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
     if current in known:
         msg = f"database {where} had the older schema {current}, this code needs {head}"
-        raise UserError(msg, "Run `rsc db upgrade`.")
+        raise OutdatedSchemaError(msg, "Run `rsc db upgrade`.")
     msg = f"database {where} had schema {current}, newer than this code, which knows {head}"
     raise UserError(msg, "Use the newer rsc that upgraded it, or another database.")
 
@@ -271,6 +300,41 @@ def prepare_database(engine: Engine) -> None:
     if current is None or sqlite_older:
         upgrade(engine)
     check_schema(engine)
+
+
+def await_database(engine: Engine, seconds: float) -> None:
+    """Wait until the database is there and has its schema: what a start in a pod does first.
+
+    Postgres is never changed: there migrations are a job of their own, which may still be
+    under way. SQLite is prepared as always.
+
+    Parameters
+    ----------
+    engine : Engine
+        From `create_engine`.
+    seconds : float
+        How long to wait.
+
+    Raises
+    ------
+    TemporaryError
+        When the database was away all the time.
+    UserError
+        When it has another schema, or refuses the address, user or certificate.
+    """
+    if engine.dialect.name == "sqlite":
+        prepare_database(engine)
+        return
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            check_schema(engine)
+        except (TemporaryError, OutdatedSchemaError):
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_LOOK_SECONDS)
 
 
 def _refuse_newer(engine: Engine, current: str | None) -> None:

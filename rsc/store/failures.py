@@ -93,6 +93,18 @@ _SQLITE = (
 # By SQLSTATE where the server gave one, else by the words of libpq.
 _POSTGRES = (
     _Rule(
+        (
+            "certificate",
+            "does not support SSL",
+            "no encryption",
+            "sslmode",
+            "private key file",
+        ),
+        UserError,
+        "could not be reached as the URL demands: {text}",
+        "Correct sslmode and sslrootcert in RSC_DATABASE_URL, or the server's certificate.",
+    ),
+    _Rule(
         ("28", "authentication failed", "no password supplied", "no pg_hba.conf entry"),
         UserError,
         "refused the user or the password ({text})",
@@ -107,10 +119,16 @@ _POSTGRES = (
     _Rule(("23", "22"), RscError, "refused a row: {text}", _DEFECT),
     _SCHEMA,
     _Rule(
-        ("42501", "25006"),
+        ("42501",),
         UserError,
         "could not be written: {text}",
         "Give the user the right to write there.",
+    ),
+    _Rule(
+        ("25006",),  # a server that is no longer the primary, or not yet
+        TemporaryError,
+        "could only be read: {text}",
+        "Wait for the failover to end, or name the primary in RSC_DATABASE_URL.",
     ),
     _Rule(
         ("3D000", "does not exist"),

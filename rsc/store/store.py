@@ -24,7 +24,7 @@ from rsc.store.bulk import upsert, write
 from rsc.store.column_types import canonical_json
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES
 from rsc.store.encoding import prepare
-from rsc.store.engine import create_engine, prepare_database
+from rsc.store.engine import await_database, create_engine, prepare_database
 from rsc.store.executions import ExecutionFacts, ExecutionOutcome, Heartbeat
 from rsc.store.lifecycle import RunLifecycle
 from rsc.store.patience import FAILOVER_SECONDS
@@ -40,6 +40,9 @@ from rsc.store.rows import (
 )
 from rsc.store.sealing import plain_checksum, seal
 from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
+
+# A start in a pod waits so long for its database, then it is begun anew.
+AWAITED_SECONDS = 45.0
 
 
 class RunStore(Protocol):
@@ -124,7 +127,10 @@ def digest_of(parameters: Mapping[str, Any]) -> str:
 
 
 def open_store(
-    url: str | None = None, *, patience_seconds: float = FAILOVER_SECONDS
+    url: str | None = None,
+    *,
+    managed: bool = False,
+    patience_seconds: float = FAILOVER_SECONDS,
 ) -> SqlRunStore:
     """Return a store on a database that is ready to be written.
 
@@ -132,17 +138,26 @@ def open_store(
     ----------
     url : str, optional
         As `rsc.store.engine.create_engine` takes it.
+    managed : bool
+        Whether something restarts this process: then a database that is away or not yet
+        migrated is waited for, and being away is a TemporaryError. Otherwise it is
+        refused at once, and an empty Postgres is set up.
     patience_seconds : float
         How long a write is repeated while a Postgres server is away, so that a run
-        outlives a failover. A server that is away now is refused at once.
+        outlives a failover.
 
     Raises
     ------
     UserError
         When the database cannot be reached, or its schema is not that of this code.
+    TemporaryError
+        When `managed`, and the database was away for `AWAITED_SECONDS`.
     """
     engine = create_engine(url)
-    prepare_database(engine)
+    if managed:
+        await_database(engine, AWAITED_SECONDS)
+    else:
+        prepare_database(engine)
     return SqlRunStore(engine, patience_seconds=patience_seconds)
 
 

@@ -1,10 +1,11 @@
 """Proof that the records of a run are complete, unchanged and add up.
 
 Everything is read again and compared: checksums, counts, states, sums, steps against
-operations, operations against trades, evaluations against the episodes they judge, and
-what each trial held when it ended. Findings name table, key and what was expected.
-With a replay function every portfolio value is also derived again from operations and
-bars (`rsc.store.replay`). A run of any size is walked in pieces.
+operations, operations against trades, evaluations against the episodes they judge,
+executions against the attempts of the run, and what each trial held when it ended.
+Findings name table, key and what was expected. With a replay function every portfolio
+value is also derived again from operations and bars (`rsc.store.replay`). A run of any
+size is walked in pieces.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rsc.store import tables
 from rsc.store.chunks import Chunk, chunks
 from rsc.store.engine import check_schema, reading
 from rsc.store.evaluation_checks import check_evaluations
+from rsc.store.execution_checks import check_executions
 from rsc.store.fill_checks import (
     check_operations,
     check_steps_against_operations,
@@ -56,7 +58,7 @@ class VerifyResult:
         The first of each table.
     total : int
         All of them.
-    episode_count, step_count : int
+    episode_count, step_count, execution_count : int
         How many rows were looked at.
     replayed : bool
         Whether portfolio values were derived again.
@@ -67,6 +69,7 @@ class VerifyResult:
     total: int
     episode_count: int
     step_count: int
+    execution_count: int
     replayed: bool
 
     @property
@@ -106,6 +109,7 @@ def verify_run(
         run = run_in(connection, run_id)
         trials = trials_in(connection, run_id)
         _check_run(run, trials, findings)
+        executions = check_executions(connection, run, findings)
         for trial in trials:
             _check_seal(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
@@ -124,6 +128,7 @@ def verify_run(
         total=findings.total,
         episode_count=episodes,
         step_count=steps,
+        execution_count=executions,
         replayed=replay is not None,
     )
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from recorded_trials import begin_run, execute, record_run
+from recorded_trials import begin_run, execute, new_run, record_run
 
 from rsc.errors import UserError
+from rsc.store.executions import list_executions
 from rsc.store.queries import count_tries, list_runs, row_counts
 from rsc.store.reset import ResetScope, plan_reset, reset
 from rsc.store.rows import RunState, TryRow
@@ -22,9 +23,28 @@ def test_one_run_is_removed_and_the_other_stays_whole(store):
     assert plan_reset(store.engine, ResetScope(run_id="first")).rows["steps"] == counts["steps"]
     removed = reset(store.engine, ResetScope(run_id="first"))
     assert removed.run_ids == ("first",)
-    assert removed.rows == {**counts, "trials": 1, "training_runs": 1}
+    assert removed.rows == {**counts, "trials": 1, "executions": 1, "training_runs": 1}
+    assert [row.attempt for row in list_executions(store.engine, "second")] == [1]
     assert [run.run_id for run in list_runs(store.engine)] == ["second"]
     assert verify_run(store.engine, "second").passed
+
+
+def test_a_run_without_trials_keeps_its_executions_when_another_is_removed(store):
+    record_run(store, "first")
+    store.create_run(new_run("second"))
+    store.begin_attempt("second", "elsewhere/1/1")
+    store.finish_run("second", 1, RunState.FAILED, failure="no prices")
+    reset(store.engine, ResetScope(run_id="first"))
+    assert [row.reason for row in list_executions(store.engine, "second")] == ["no prices"]
+
+
+def test_a_run_is_removed_with_all_its_executions(store):
+    begin_run(store, "first")
+    store.begin_attempt("first", "elsewhere/2/2", take_over=True)
+    store.finish_run("first", 2, RunState.INTERRUPTED)
+    assert reset(store.engine, ResetScope(run_id="first")).rows["executions"] == 2
+    with store.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM executions")).scalar_one() == 0
 
 
 def test_foreign_keys_hold_again_after_a_reset(store):

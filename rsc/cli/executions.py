@@ -1,0 +1,57 @@
+"""How the executions of a run are shown: when each start lived, how it ended, what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rsc.cli.figures import count, moment
+from rsc.cli.output import NOTHING, Column, number_column, print_table
+
+if TYPE_CHECKING:
+    from rsc.store.executions import ExecutionRow
+
+
+def execution_document(execution: ExecutionRow) -> dict[str, Any]:
+    """Return an execution as plain values."""
+    return {
+        "attempt": execution.attempt,
+        "outcome": str(execution.outcome),
+        "reason": execution.reason,
+        "started_at": execution.started_at,
+        "ended_at": execution.ended_at,
+        "holder": execution.holder,
+        "pod_name": execution.pod_name,
+        "pod_uid": execution.pod_uid,
+        "node_name": execution.node_name,
+        "image_digest": execution.image_digest,
+        "pod_seconds": execution.pod_seconds,
+        "pods": execution.pods,
+        "nodes": execution.nodes,
+    }
+
+
+def print_executions(executions: tuple[ExecutionRow, ...]) -> None:
+    """Write a table of executions, unless there is but one that has nothing to add."""
+    only = executions[0] if len(executions) == 1 else None
+    if not executions or (only is not None and only.pod_name is None and only.reason is None):
+        return
+    columns = (
+        number_column("attempt"),
+        Column("started (UTC)", fixed=True),
+        Column("ended (UTC)", fixed=True),
+        Column("outcome", fixed=True),
+        Column("reason"),
+        number_column("pod-seconds"),
+    )
+    print_table(columns, [_cells(execution) for execution in executions], title="executions")
+
+
+def _cells(execution: ExecutionRow) -> list[str]:
+    return [
+        str(execution.attempt),
+        moment(execution.started_at),
+        moment(execution.ended_at),
+        str(execution.outcome),
+        execution.reason or NOTHING,
+        count(execution.pod_seconds),
+    ]

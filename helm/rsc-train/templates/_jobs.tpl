@@ -1,0 +1,77 @@
+{{/* The pods of the Jobs: one command of the program each. */}}
+
+{{/* What a hook refers to must be a hook: the service account of Jobs, by whether this one is. */}}
+{{- define "rsc-train.jobServiceAccountName" -}}
+{{- if and .hook .root.Values.serviceAccounts.create -}}
+{{- printf "%s-hooks" (include "rsc-train.fullname" .root) -}}
+{{- else -}}
+{{- include "rsc-train.serviceAccountName" (dict "root" .root "part" "jobs") -}}
+{{- end -}}
+{{- end }}
+
+{{- define "rsc-train.hookConfigMapName" -}}
+{{- .Values.train.existingConfigMap | default (printf "%s-hooks" (include "rsc-train.fullname" .)) -}}
+{{- end }}
+
+{{/* Spec of a pod: root, component, command, hook (bool), secret, s3 (bool), config (name of the ConfigMap, or empty). */}}
+{{- define "rsc-train.jobPodSpec" -}}
+serviceAccountName: {{ include "rsc-train.jobServiceAccountName" . }}
+automountServiceAccountToken: false
+restartPolicy: Never
+securityContext: {{- include "rsc-train.podSecurityContext" .root | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: {{ .component }}
+    image: {{ include "rsc-train.image" .root }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    command: {{ toJson .command }}
+    env:
+      {{- include "rsc-train.identityEnv" (dict "root" .root "group" .component) | nindent 6 }}
+      {{- include "rsc-train.scratchEnv" .root | nindent 6 }}
+      {{- include "rsc-train.databaseEnv" . | nindent 6 }}
+      {{- if .s3 }}
+      - {name: RSC_STORAGE_URI, value: {{ .root.Values.storage.uri | quote }}}
+      {{- with include "rsc-train.s3Env" .root }}
+      {{- . | trim | nindent 6 }}
+      {{- end }}
+      {{- end }}
+      {{- if .config }}
+      - {name: RSC_RUN_ID, value: {{ include "rsc-train.runId" .root | quote }}}
+      {{- end }}
+    resources: {{- include "rsc-train.resources" (dict "settings" .root.Values.jobs) | nindent 6 }}
+    securityContext: {{- include "rsc-train.containerSecurityContext" .root | nindent 6 }}
+    volumeMounts:
+      {{- if .config }}
+      - {name: train, mountPath: /etc/rsc, readOnly: true}
+      {{- end }}
+      {{- include "rsc-train.scratchMounts" .root | nindent 6 }}
+      {{- with include "rsc-train.caMounts" (dict "root" .root "database" true "s3" .s3) }}
+      {{- . | trim | nindent 6 }}
+      {{- end }}
+volumes:
+  {{- if .config }}
+  - {name: train, configMap: {name: {{ .config }}}}
+  {{- end }}
+  {{- include "rsc-train.scratchVolumes" .root | nindent 2 }}
+  {{- with include "rsc-train.caVolumes" (dict "root" .root "database" true "s3" .s3) }}
+  {{- . | trim | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Spec of a Job: as above, and deadline (seconds), retries. */}}
+{{- define "rsc-train.jobSpec" -}}
+backoffLimit: {{ .retries }}
+activeDeadlineSeconds: {{ .deadline }}
+{{- if .ttl }}
+ttlSecondsAfterFinished: {{ int .root.Values.jobs.ttlSecondsAfterFinished }}
+{{- end }}
+# Another start would end the same way: bad input, wrong usage, a failed check.
+podFailurePolicy:
+  rules: [{action: FailJob, onExitCodes: {containerName: {{ .component }}, operator: In, values: [1, 2, 3]}}]
+template:
+  metadata:
+    labels: {{- include "rsc-train.podLabels" . | nindent 6 }}
+  spec: {{- include "rsc-train.jobPodSpec" . | nindent 4 }}
+{{- end }}

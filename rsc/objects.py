@@ -42,7 +42,8 @@ _REACH_HINT = "Check the network and AWS_ENDPOINT_URL, then try again."
 _REGION_CODES = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
-_ACCESS_CODES = frozenset({"ExpiredToken", "InvalidToken", "InvalidTokenId"})
+# The last is what versitygw says of a key that it does not know, with status 404.
+_ACCESS_CODES = frozenset({"ExpiredToken", "InvalidToken", "XAdminUserNotFound"})
 _BUSY_CODES = frozenset({"SlowDown", "RequestTimeout", "429"})
 
 _Result = TypeVar("_Result")
@@ -310,11 +311,18 @@ def _explained(uri: str) -> Iterator[None]:
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         raise UserError(f"{uri}: there were no S3 credentials", hint=_ACCESS_HINT) from error
     except exceptions.SSLError as error:
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        lost = bundle is not None and not Path(bundle).exists()
+        reason = f"there was no file {bundle}" if lost else _first_line(error)
         raise UserError(
-            f"{uri}: the certificate of the object store was not accepted ({_first_line(error)})",
+            f"{uri}: the certificate of the object store was not accepted ({reason})",
             hint="Set AWS_CA_BUNDLE to a file that holds the authority that signed it.",
         ) from error
-    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+    except (
+        exceptions.HTTPClientError,
+        exceptions.ConnectionError,
+        exceptions.IncompleteReadError,
+    ) as error:
         raise TemporaryError(
             f"{uri}: the object store could not be reached ({_first_line(error)})",
             hint=_REACH_HINT,

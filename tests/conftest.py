@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -76,3 +82,110 @@ def database_url(request, tmp_path) -> Iterator[str]:
         return
     with _new_database(request.getfixturevalue("postgres_server")) as url:
         yield url
+
+
+# --- object stores -------------------------------------------------------------------------
+
+S3_KEY, S3_SECRET = "somebody", "something-secret"
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """Endpoint of an S3 server that forgets everything and believes everybody."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def versity_folder(tmp_path_factory) -> Path:
+    """Folder of versitygw: buckets are folders in it, objects are files."""
+    return tmp_path_factory.mktemp("versitygw")
+
+
+@pytest.fixture(scope="session")
+def versity_server(versity_folder, tmp_path_factory) -> Iterator[str]:
+    """Endpoint of versitygw, an S3 server over a folder that checks every signature."""
+    program = shutil.which("versitygw")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("versitygw was not on PATH, must be for the S3 tests")
+        pytest.skip("versitygw is not on PATH")
+    metadata = tmp_path_factory.mktemp("versitygw-metadata")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [program, "--port", address, "--region", "us-east-1", "--quiet", "posix"]
+    command += ["--sidecar", str(metadata), str(versity_folder)]
+    keys = {"ROOT_ACCESS_KEY": S3_KEY, "ROOT_SECRET_KEY": S3_SECRET}
+    with subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_until_open(address)
+            yield f"http://{address}"
+        finally:
+            server.terminate()
+
+
+def _wait_until_open(address: str) -> None:
+    host, _, port = address.partition(":")
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"no server at {address} after 10 s")
+
+
+@pytest.fixture
+def s3_environment(monkeypatch, tmp_path) -> pytest.MonkeyPatch:
+    """Credentials by environment as in a pod, nothing of this machine's own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return monkeypatch
+
+
+@contextmanager
+def _bucket(endpoint: str, environment: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
+    """Make an empty bucket of a server; its environment points there."""
+    import boto3
+    from botocore.config import Config
+
+    environment.setenv("AWS_ENDPOINT_URL", endpoint)
+    settings = Config(s3={"addressing_style": "path"})
+    client = boto3.session.Session().client("s3", region_name="us-east-1", config=settings)
+    name = f"rsc-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=name)
+    yield client, name
+    client.close()
+
+
+@pytest.fixture(params=["moto", "versity"])
+def bucket(request, s3_environment) -> Iterator[tuple[Any, str]]:
+    """Give a client and the name of an empty bucket, once on each S3 server."""
+    with _bucket(request.getfixturevalue(f"{request.param}_server"), s3_environment) as made:
+        yield made
+
+
+@pytest.fixture
+def versity_bucket(versity_server, s3_environment) -> Iterator[tuple[Any, str]]:
+    """Give a client and the name of an empty bucket of versitygw."""
+    with _bucket(versity_server, s3_environment) as made:
+        yield made
+
+
+@pytest.fixture
+def moto_bucket(moto_server, s3_environment) -> Iterator[tuple[Any, str]]:
+    """Give a client and the name of an empty bucket of the server in this process."""
+    with _bucket(moto_server, s3_environment) as made:
+        yield made

@@ -101,7 +101,7 @@ def _figures(
     trades = np.concatenate([read_rows(connection, TRADES, i, i).records for i in ids])
     found = performance_of_records(episodes, steps, trades, periods_per_year=row.periods_per_year)
     return {
-        "step_count": float(episodes["step_count"].sum()),
+        "step_count": float(found.bars),
         "episode_return": float(episodes["episode_return"].sum()),
         **found.as_dict(),
     }

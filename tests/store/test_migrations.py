@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -10,9 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from recorded_trials import record_run
 
-from rsc.errors import UserError
+from rsc.errors import TemporaryError, UserError
 from rsc.store import tables
 from rsc.store.engine import (
+    await_database,
     check_schema,
     create_engine,
     current_revision,
@@ -21,6 +24,7 @@ from rsc.store.engine import (
     prepare_database,
     upgrade,
 )
+from rsc.store.executions import list_executions
 from rsc.store.store import SqlRunStore
 from rsc.store.verify import verify_run
 
@@ -81,6 +85,99 @@ def test_up_down_and_up_again(engine):
     store = SqlRunStore(engine)
     recorded = record_run(store)
     assert verify_run(engine, recorded.run_id).passed
+
+
+def runs_of_the_first_schema(engine):
+    """Enter runs as the code of the first schema did: one resumed twice, one not begun."""
+    stamp = "'2026-01-01T00:00:00.000000Z'"
+    row = (
+        "INSERT INTO training_runs (run_id, name, state, config, config_sha256, data_digest, "
+        "code_version, seed, host, attempt, holder, heartbeat_at, started_at, ended_at, "
+        "pod_seconds, failure) VALUES ('{}', 'n', '{}', '{{}}', 'c', 'd', '0', 1, '{{}}', {}, {}, "
+        f"{{}}, {stamp}, {{}}, {{}}, {{}})"
+    )
+    with engine.begin() as connection:
+        for values in (
+            ("done", "completed", 3, "'h'", stamp, stamp, "12.5", "NULL"),
+            ("failed", "failed", 1, "'h'", stamp, stamp, "NULL", "'no prices'"),
+            ("lost", "running", 1, "'h'", stamp, "NULL", "NULL", "NULL"),
+            ("new", "running", 0, "NULL", "NULL", "NULL", "NULL", "NULL"),
+        ):
+            connection.exec_driver_sql(row.format(*values))
+
+
+def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_back(engine):
+    upgrade(engine, "0001")
+    runs_of_the_first_schema(engine)
+    columns = "run_id, state, attempt, holder, started_at, ended_at, pod_seconds, failure"
+    look = sa.text(f"SELECT {columns} FROM training_runs ORDER BY run_id")
+    with engine.connect() as connection:
+        before = connection.execute(look).all()
+    upgrade(engine)
+    found = {
+        run_id: [(str(row.outcome), row.reason) for row in list_executions(engine, run_id)]
+        for run_id in ("done", "failed", "lost", "new")
+    }
+    earlier = ("lost", "it began before executions were recorded")
+    assert found == {
+        "done": [earlier, earlier, ("completed", None)],
+        "failed": [("failed", "no prices")],
+        "lost": [("running", None)],
+        "new": [],
+    }
+    for run_id in ("failed", "lost", "new"):
+        assert verify_run(engine, run_id).passed
+    assert not any(f.table == "executions" for f in verify_run(engine, "done").findings)
+    assert SqlRunStore(engine).begin_attempt("lost", "elsewhere/2/2") == 2
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM executions WHERE attempt = 2")
+        connection.exec_driver_sql("UPDATE training_runs SET attempt = 1 WHERE run_id = 'lost'")
+        connection.exec_driver_sql("UPDATE training_runs SET holder = 'h' WHERE run_id = 'lost'")
+    downgrade(engine, "0001")
+    with engine.connect() as connection:
+        assert connection.execute(look).all() == before
+    assert "executions" not in sa.inspect(engine).get_table_names()
+
+
+def test_a_postgres_that_is_not_migrated_is_waited_for_and_never_changed_by_a_managed_start(
+    postgres_url,
+):
+    engine = create_engine(postgres_url)
+    with pytest.raises(UserError, match="was empty, must have schema"):
+        await_database(engine, 0.1)
+    assert current_revision(engine) is None
+    waiting = threading.Thread(target=await_database, args=(engine, 60))
+    waiting.start()
+    other = create_engine(postgres_url)
+    upgrade(other)
+    waiting.join(30)
+    assert not waiting.is_alive()
+    downgrade(other, "base")
+    for made in (engine, other):
+        made.dispose()
+
+
+def test_a_server_that_is_away_is_a_temporary_failure_of_a_managed_start():
+    engine = create_engine("postgresql://ann:secret@127.0.0.1:1/rsc")
+    began = time.monotonic()
+    with pytest.raises(TemporaryError, match="was not reachable"):
+        await_database(engine, 1.0)
+    assert 1.0 <= time.monotonic() - began < 20
+
+
+def test_a_change_of_the_schema_does_not_wait_for_a_lock_for_ever(postgres_url, monkeypatch):
+    monkeypatch.setattr("rsc.store.engine._LOCK_TIMEOUT", "200ms")
+    engine, other = create_engine(postgres_url), create_engine(postgres_url)
+    upgrade(engine, "0001")
+    with other.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE training_runs IN ACCESS SHARE MODE")
+        with pytest.raises(TemporaryError, match="lock timeout"):
+            upgrade(engine)
+    assert current_revision(engine) == "0001"
+    upgrade(engine)
+    downgrade(engine, "base")
+    for made in (engine, other):
+        made.dispose()
 
 
 def test_an_empty_database_is_refused_by_readers_and_set_up_by_training(engine):

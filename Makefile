@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast check format bench clean
+.PHONY: help setup train test test-fast check format bench manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	! $(BIN)/vulture --min-confidence 60 rsc tests benchmarks | grep -E '^(rsc|benchmarks).*unused (function|class|import)'
 	$(BIN)/deptry rsc
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks
-	$(BIN)/yamllint --strict examples .github
+	$(BIN)/yamllint --strict examples .github helm/rsc-train/values.yaml helm/rsc-train/ci k8s/overlays
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
@@ -53,6 +53,18 @@ bench: $(VENV)/.ready ## run the quick benchmarks; each ends with one line of JS
 	$(BIN)/python benchmarks/simulator.py --quick
 	$(BIN)/python benchmarks/dqn.py --quick
 	$(BIN)/python benchmarks/recording.py --quick
+
+# Where `make manifests` writes; the tests compare another folder with this one.
+OUT ?= .
+RENDER = helm template rsc-train helm/rsc-train --values helm/rsc-train/ci/rayjob-values.yaml --skip-tests
+
+manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs helm and helm-docs)
+	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster
+	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
+	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
+	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
+	cp $(OUT)/k8s/rayjob.yaml $(OUT)/rsc/cluster/manifest.yaml
+	helm-docs --chart-search-root helm --sort-values-order file --log-level warning
 
 clean: ## remove the virtual environment and caches, never runs or databases
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,10 @@ spec:
     - name: wait-for-schema
       image: {{ include "rsc-train.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
-      command: [bash, -c, "end=$((SECONDS + {{ int .Values.database.waitSeconds }})); until rsc db check; do [ $SECONDS -lt $end ] || exit 1; sleep 2; done"]
+      command:
+        - bash
+        - -c
+        - until rsc db check; do [ $SECONDS -lt {{ int .Values.database.waitSeconds }} ] || exit 1; sleep 2; done
       env:
         {{- include "rsc-train.scratchEnv" . | nindent 8 }}
         {{- include "rsc-train.databaseEnv" (dict "root" .) | nindent 8 }}
@@ -39,8 +42,15 @@ spec:
       env:
         {{- include "rsc-train.rayEnv" (dict "root" . "group" "head") | nindent 8 }}
         {{- include "rsc-train.driverEnv" . | nindent 8 }}
-      # Ray does not pass SIGTERM on: the hook does, and keeps the dashboard up until the operator has read the end.
-      lifecycle: {preStop: {exec: {command: [bash, -c, "P=$(cat $HOME/driver.pid) || exit 0; kill -TERM $P; while kill -0 $P; do sleep 1; done; sleep 15"]}}}
+      # Ray does not pass SIGTERM on to the driver: this does. The last seconds keep the dashboard up until the
+      # operator has read how the driver ended.
+      lifecycle:
+        preStop:
+          exec:
+            command:
+              - bash
+              - -c
+              - P=$(cat $HOME/driver.pid) || exit 0; kill -TERM $P; while kill -0 $P; do sleep 1; done; sleep 15
       resources: {{- include "rsc-train.resources" (dict "settings" .Values.head) | nindent 8 }}
       securityContext: {{- include "rsc-train.containerSecurityContext" . | nindent 8 }}
       volumeMounts:

@@ -37,7 +37,7 @@ limits:
 - {name: RSC_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 - {name: RSC_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
 - {name: RSC_POD_GROUP, value: {{ .group }}}
-- {name: RSC_IMAGE_DIGEST, value: {{ .root.Values.image.digest | default (include "rsc-train.image" .root) | quote }}}
+- {name: RSC_IMAGE_DIGEST, value: {{ .root.Values.image.digest | quote }}}
 - {name: RSC_LOG_FORMAT, value: json}
 {{- end }}
 

@@ -5,3 +5,9 @@ kernel (``step_kernel`` and the modules it calls), ``environment`` shows the sam
 kernel to gymnasium, ``records`` is the vocabulary of what happened. The exact
 semantics are in docs/trading-semantics.md; nothing here knows Ray or a database.
 """
+
+import os as _os
+
+from rsc.trading.kernel_cache import seed_kernel_cache as _seed_kernel_cache
+
+_seed_kernel_cache(_os.environ)

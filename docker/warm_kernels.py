@@ -1,0 +1,56 @@
+"""Compile every kernel once, as training calls it, into the folder of NUMBA_CACHE_DIR.
+
+Runs while the image is built; needs only rsc.market and rsc.trading, so that other
+changes of the code do not compile again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rsc.market.bars import Bars
+from rsc.market.build import build_market
+from rsc.market.features import FeatureConfig
+from rsc.market.matrix import Market
+from rsc.market.splits import BarRange
+from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+from rsc.trading.episodes import EpisodeConfig, EpisodeSampler
+from rsc.trading.records import Phase
+from rsc.trading.rules import TradingConfig
+from rsc.trading.simulator import Simulator, gather_windows
+
+_WINDOW = 3
+
+
+def main() -> None:
+    """Draw episodes, live through some bars, gather windows, break off."""
+    bars = synthetic_bars(SyntheticConfig(kind="trend", bars=400))
+    market = build_market(bars, FeatureConfig())
+    _live(market, bars)
+
+
+def _live(market: Market, bars: tuple[Bars, ...]) -> None:
+    first = int(market.first_bar[0]) + _WINDOW
+    ranges = [BarRange(start=first, end=len(bars[0]) - 1)]
+    keys = np.arange(4, dtype=np.uint64)
+    sampler = EpisodeSampler(ranges, EpisodeConfig(), keys)
+    index = np.arange(4)
+    instrument, start, end = sampler.draw(index, np.zeros(4, np.int64))
+    simulator = Simulator(market, TradingConfig(), accounts=4)
+    simulator.begin(
+        index,
+        instrument=instrument,
+        start=start,
+        end=end,
+        episode_id=index + 1,
+        phase=int(Phase.TRAIN),
+    )
+    simulator.step(np.zeros(4, np.int64))
+    width = _WINDOW * market.features.shape[1] + simulator.account.shape[1]
+    out = np.empty((4, width), np.float32)
+    gather_windows(market.features, simulator.row, _WINDOW, simulator.account, out)
+    simulator.interrupt()
+
+
+if __name__ == "__main__":
+    main()

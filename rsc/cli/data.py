@@ -1,9 +1,10 @@
-"""`rsc data`: look at the prices of a run before training on them."""
+"""`rsc data`: look at the prices of a run before training on them, and publish them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,8 +22,9 @@ from rsc.cli.output import Column, number_column, print_json, print_table, say
 if TYPE_CHECKING:
     from rsc.config.run import RunConfig
     from rsc.market.bars import Bars
+    from rsc.market.sources import SourceConfig
 
-_app = typer.Typer(no_args_is_help=True, help="Check and describe the prices of a run file.")
+_app = typer.Typer(no_args_is_help=True, help="Check, describe and publish prices.")
 _PROOF_SAMPLES = 8
 _SPLIT_NAMES = ("train", "validation", "test")
 
@@ -78,6 +80,112 @@ def describe(
     )
     print_table(columns, [_row(facts) for facts in instruments])
     _print_warnings(instruments)
+
+
+@_app.command(
+    epilog=examples(
+        "rsc data publish SP500=builtin:sp500 s3://bucket/prices/v1",
+        "rsc data publish spy.parquet qqq.parquet s3://bucket/prices/2026-11",
+    )
+)
+def publish(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="CSV or Parquet files, or NAME=FILE; the instrument is NAME, or the file's name.",
+        ),
+    ],
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="s3://bucket/prefix, or a folder.")
+    ],
+    bar_label: Annotated[
+        str, typer.Option(help="Whether stamps are the close of a bar (right) or its open (left).")
+    ] = "right",
+    price_adjustment: Annotated[
+        str, typer.Option(help="auto: adjust by Adj Close / Close where there is one; none.")
+    ] = "auto",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD=NAME", help="The files' name for a column: stamp=Day."),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA zone of times without an offset; UTC if not given.")
+    ] = None,
+    maximum_gap_days: Annotated[
+        float | None, typer.Option(help="Longest hole between two bars, days.")
+    ] = None,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace another manifest that is there.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check price FILEs and copy them to DESTINATION, then write manifest.json.
+
+    Every file is what training would accept. A run file names the manifest (data.manifest) and
+    then trains on exactly these bytes: the manifest holds the SHA-256 of each file.
+    """
+    from rsc.market.publish import publish as publish_files
+
+    settings: dict[str, Any] = {
+        "bar_label": bar_label,
+        "price_adjustment": price_adjustment,
+        "columns": dict(_pair(text, "--column", "WORD=NAME") for text in column or ()),
+        "timezone": timezone,
+        "maximum_gap_days": maximum_gap_days,
+    }
+    sources = [_source(text, settings) for text in files]
+    uri, manifest = publish_files(sources, destination, replace=replace)
+    rows = manifest.model_dump(mode="json")["files"]
+    if json:
+        print_json({"manifest": uri, "files": rows})
+        return
+    columns = (
+        Column("instrument"),
+        number_column("bars"),
+        Column("from", fixed=True),
+        Column("to", fixed=True),
+        Column("SHA-256", fixed=True),
+    )
+    print_table(
+        columns,
+        [
+            [row["instrument"], count(row["rows"]), row["first"], row["last"], row["sha256"][:12]]
+            for row in rows
+        ],
+    )
+    say(f"published; a run file reads them with\n\ndata:\n  manifest: {uri}")
+
+
+def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
+    """Return the source that FILE or NAME=FILE means."""
+    from pydantic import ValidationError
+
+    from rsc.errors import UserError
+    from rsc.market.sources import SourceConfig
+
+    name, equals, uri = text.partition("=")
+    # A name has no slash; a path or URI may hold an equals sign further on.
+    if not equals or "/" in name or ":" in name:
+        name, uri = PurePosixPath(text.partition(":")[2] or text).stem, text
+    try:
+        return SourceConfig.model_validate(settings | {"instrument": name, "uri": uri})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        option = f"--{first['loc'][0]}: ".replace("_", "-") if first["loc"] else ""
+        raise UserError(f"{text}: {option}{reason}") from error
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    """Split KEY=VALUE."""
+    from rsc.errors import UserError
+
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise UserError(f"{option} was {text!r}, must be {form}")
+    return key, value
 
 
 def _facts(bars: Bars, config: RunConfig) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rsc.errors import UserError
 from rsc.market.bars import COLUMN_WORDS, BarLabel, Bars, PriceAdjustment, bars_from_frame
+from rsc.market.manifest import SHA256_PATTERN, beside, parse_manifest, require_content
 from rsc.market.synthetic import SyntheticConfig, synthetic_bars
 from rsc.objects import is_object_uri, read_object
 
@@ -44,6 +45,11 @@ class SourceConfig(BaseModel):
         default="auto",
         description="auto: adjust prices by Adj Close / Close, rebased to the first bar; none.",
     )
+    sha256: str | None = Field(
+        default=None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that the file must have, hexadecimal; null: any content.",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description=f"The file's names for any of {', '.join(COLUMN_WORDS)}.",
@@ -69,12 +75,17 @@ class SourceConfig(BaseModel):
 
 
 class DataConfig(BaseModel):
-    """The market data of a run: files, or one synthetic world."""
+    """The market data of a run: files, a manifest of files, or one synthetic world."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[SourceConfig, ...] = Field(
         default=(), description="One file for each instrument."
+    )
+    manifest: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path or s3:// URI of a manifest.json that `rsc data publish` wrote.",
     )
     synthetic: SyntheticConfig | None = Field(
         default=None, description="A synthetic world instead of files."
@@ -88,9 +99,13 @@ class DataConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataConfig:
-        """Require files or a world, and names that differ."""
-        if bool(self.sources) == (self.synthetic is not None):
-            raise ValueError("must have either sources (files) or synthetic (a world), exactly one")
+        """Require files, a manifest or a world, and names that differ."""
+        given = (bool(self.sources), self.manifest is not None, self.synthetic is not None)
+        if sum(given) != 1:
+            raise ValueError(
+                "must have either sources (files), manifest (published files) or synthetic "
+                "(a world), exactly one"
+            )
         names = [source.instrument for source in self.sources]
         for name in names:
             if names.count(name) > 1:
@@ -104,28 +119,53 @@ def load_bars(config: DataConfig) -> tuple[Bars, ...]:
     Parameters
     ----------
     config : DataConfig
-        Files or a synthetic world.
+        Files, a manifest or a synthetic world.
 
     Returns
     -------
     tuple of Bars
-        In the order of the configuration.
+        In the order of the configuration or the manifest.
 
     Raises
     ------
     UserError
-        A file is missing, unreadable or breaks the contract of ``bars``.
+        A file is missing, unreadable, not what its SHA-256 says or breaks the contract of
+        ``bars``.
     TemporaryError
         An object store could not be reached.
     """
     if config.synthetic is not None:
         return synthetic_bars(config.synthetic)
-    return tuple(load_source(source) for source in config.sources)
+    sources = manifest_sources(config.manifest) if config.manifest else config.sources
+    return tuple(load_source(source) for source in sources)
+
+
+def manifest_sources(uri: str) -> tuple[SourceConfig, ...]:
+    """Return the sources that a manifest names; see `load_bars`."""
+    manifest = parse_manifest(read_bytes(uri), uri)
+    sources = []
+    for file in manifest.files:
+        given = {"instrument": file.instrument, "uri": beside(uri, file.uri), "sha256": file.sha256}
+        try:
+            sources.append(SourceConfig.model_validate(file.settings | given))
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]
+            raise UserError(
+                f"{uri}: the settings of {file.instrument} were wrong ({reason['loc'][0]}: "
+                f"{reason['msg']}), must be settings of data.sources"
+            ) from error
+    return tuple(sources)
 
 
 def load_source(source: SourceConfig) -> Bars:
     """Load the bars of one file; see `load_bars`."""
-    data = read_bytes(source.uri)
+    return parse_bars(read_bytes(source.uri), source)
+
+
+def parse_bars(data: bytes, source: SourceConfig) -> Bars:
+    """Return the bars in the content of a file; see `load_bars`."""
+    if source.sha256 is not None:
+        require_content(data, source.sha256, source.uri)
     if not data:
         raise UserError(f"{source.uri}: was an empty file, must be CSV or Parquet with prices")
     parquet = data[:4] == b"PAR1"

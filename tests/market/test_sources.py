@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
+import hashlib
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pandas as pd
 import pytest
-import requests
-from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
 from rsc.errors import RscError, TemporaryError, UserError
@@ -230,6 +227,8 @@ class TestConfig:
             DataConfig()
         with pytest.raises(ValidationError, match="exactly one"):
             DataConfig(sources=(source,), synthetic=world)
+        with pytest.raises(ValidationError, match="exactly one"):
+            DataConfig(sources=(source,), manifest="manifest.json")
         assert len(load_bars(DataConfig(synthetic=world))[0]) == 100
 
     def test_instruments_have_different_names(self):
@@ -250,76 +249,58 @@ class TestConfig:
         assert DataConfig.model_validate(config.model_dump(mode="json")) == config
 
 
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def s3(s3_server, monkeypatch, tmp_path):
-    """An S3 server with one bucket; credentials and endpoint by environment as in a pod."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    requests.post(f"{s3_server}/moto-api/reset", timeout=10)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="prices")
-    client.put_object(Bucket="prices", Key="daily/x.csv", Body=CSV.encode())
-    yield client
-    requests.post(f"{s3_server}/moto-api/reset-auth", data=b"inf", timeout=10)
-    client.close()
+def prices(bucket):
+    """Put the CSV into a bucket and give a function that puts more."""
+    client, name = bucket
+
+    def put(key: str, content: str) -> str:
+        client.put_object(Bucket=name, Key=key, Body=content.encode())
+        return f"s3://{name}/{key}"
+
+    return put
 
 
 class TestS3:
-    def test_an_object_reads_like_the_file(self, s3, write):
-        bars = load("s3://prices/daily/x.csv")
+    def test_an_object_reads_like_the_file(self, prices, write):
+        bars = load(prices("daily/y.csv", CSV))
         np.testing.assert_array_equal(bars.close, [102, 104, 101, 99])
         assert bars.digest == load(write(CSV)).digest
 
-    def test_a_breach_names_the_uri_and_the_line(self, s3):
-        s3.put_object(Bucket="prices", Key="bad.csv", Body=with_row(1, "2024-01-03,1,1,0,1,1"))
-        assert refusal("s3://prices/bad.csv").startswith(":3: column 'Low' was 0")
+    def test_a_breach_names_the_uri_and_the_line(self, prices):
+        uri = prices("bad.csv", with_row(1, "2024-01-03,1,1,0,1,1"))
+        assert refusal(uri).startswith(":3: column 'Low' was 0")
 
-    def test_no_such_object(self, s3):
-        assert refusal("s3://prices/no.csv") == ": there was no such object in bucket 'prices'"
+    def test_no_such_object(self, bucket):
+        _, name = bucket
+        assert refusal(f"s3://{name}/no.csv") == f": there was no such object in bucket {name!r}"
 
-    def test_no_such_bucket(self, s3):
-        assert "there was no bucket 'absent'" in refusal("s3://absent/x.csv")
-
-    def test_wrong_credentials(self, s3, s3_server):
-        # From now on the server checks who asks; nobody is known to it.
-        requests.post(f"{s3_server}/moto-api/reset-auth", data=b"0", timeout=10)
-        said = refusal("s3://prices/daily/x.csv")
-        assert said == ": the object store refused access (InvalidAccessKeyId)"
-
-    def test_no_credentials(self, s3, monkeypatch):
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        assert refusal("s3://prices/daily/x.csv") == ": there were no S3 credentials"
-
-    def test_a_server_that_is_away_is_a_temporary_error(self, s3, monkeypatch):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    def test_a_server_that_is_away_is_a_temporary_error(self, s3_environment):
+        s3_environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         said = refusal("s3://prices/daily/x.csv", TemporaryError)
         assert ": the object store could not be reached" in said
 
-    @pytest.mark.parametrize("uri", ["s3://prices", "s3://prices/", "s3:///x.csv"])
-    def test_a_uri_without_bucket_or_key(self, uri):
-        assert "named no object, must be s3://bucket/key" in refusal(uri)
 
-    def test_a_bucket_name_that_cannot_be(self, s3):
-        assert "could not be read from S3" in refusal("s3://Not_A_Bucket!/x.csv")
+class TestDigests:
+    def test_a_file_with_its_digest_is_read(self, write):
+        digest = hashlib.sha256(CSV.encode()).hexdigest()
+        assert len(load(write(CSV), sha256=digest)) == 4
+
+    def test_a_changed_file_is_refused(self, write):
+        digest = hashlib.sha256(CSV.encode()).hexdigest()
+        changed = with_row(1, "2024-01-03,102,105,101,104,1101")
+        found = hashlib.sha256(changed.encode()).hexdigest()
+        assert refusal(write(changed), sha256=digest) == (
+            f": its SHA-256 was {found}, must be {digest} (its content was changed)"
+        )
+
+    def test_an_emptied_file_is_refused_by_its_digest(self, write):
+        assert ": its SHA-256 was e3b0c442" in refusal(write(b""), sha256="0" * 64)
+
+    @pytest.mark.parametrize("digest", ["abc", "g" * 64, "A" * 64, ""])
+    def test_what_is_no_digest_is_refused(self, digest):
+        with pytest.raises(ValidationError, match="sha256"):
+            SourceConfig(instrument="X", uri="x.csv", sha256=digest)
 
 
 def test_read_bytes_returns_the_content(write):

@@ -107,9 +107,10 @@ def performance_cells(found: Performance) -> list[str]:
 
 
 def _title(split: SplitRecords, name: str) -> str:
-    """Name the split, its dates and how many folds were joined."""
+    """Name the split, its dates, and what its figures are of when that is several parts."""
     from rsc.reports.summary import period
 
-    folds = len(set(split.episodes["fold"].tolist()))
+    folds, instruments = (len(set(split.episodes[key].tolist())) for key in ("fold", "instrument"))
+    equal = f", {instruments} instruments in equal parts" if instruments > 1 else ""
     joined = f", {folds} folds joined" if folds > 1 else ""
-    return f"{name}: {period(split)}{joined}"
+    return f"{name}: {period(split)}{equal}{joined}"

@@ -1,9 +1,12 @@
 """An account's bars as one series of returns: what the metrics are computed from.
 
-Several episodes become one series by concatenating their returns in order of date. The
-values of the joined series are compounded, as if each episode had begun with what the
-one before it left. Interrupted episodes enter no series, and an episode of which a step
-was not recorded is refused: a metric of half an episode would look like a whole one.
+Accounts of one fold that were held at the same time, one for each instrument, are a
+portfolio in equal parts: each began with the same money, their values are added at every
+close, nothing is moved between them. What came one after the other becomes one series by
+concatenating returns in order of date. The values of the joined series are compounded, as
+if each part had begun with what the one before it left. Interrupted episodes enter no
+series, and an episode of which a step was not recorded is refused: a metric of half an
+episode would look like a whole one.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class AccountSeries:
     traded_share : ndarray of float64, shape (T,)
         Traded value over the portfolio value before the step.
     exposure : ndarray of float64, shape (T,)
-        Position value over portfolio value; NaN where that is not positive.
+        Position value over portfolio value, of several accounts the sum of absolute
+        position values; NaN where the portfolio value is not positive.
     in_market : ndarray of bool, shape (T,)
         Whether units were held at the close.
     trade_pnl, trade_return : ndarray of float64
@@ -131,19 +135,66 @@ def series_of_records(
     """
     done = episodes[episodes["state"] == EpisodeState.COMPLETED]
     order = np.lexsort((done["episode_id"], done["start_timestamp"]))
-    return stitch([_series_of_episode(done[index], steps, trades) for index in order])
+    groups: list[list[_DatedSeries]] = []
+    fold, end = None, 0
+    for episode in done[order]:
+        account = _dated_series(episode, steps, trades)
+        if episode["fold"] == fold and episode["start_timestamp"] < end:
+            groups[-1].append(account)
+            end = max(end, int(episode["end_timestamp"]))
+        else:
+            groups.append([account])
+            fold, end = episode["fold"], int(episode["end_timestamp"])
+    return stitch([_side_by_side(accounts) for accounts in groups])
 
 
-def _series_of_episode(
+@dataclass(frozen=True, slots=True)
+class _DatedSeries:
+    """One account with the times of its T closes."""
+
+    series: AccountSeries
+    stamp: NDArray[np.int64]
+
+
+def _side_by_side(accounts: list[_DatedSeries]) -> AccountSeries:
+    """Return accounts that were held at the same time as one portfolio; a single one as it is."""
+    if len(accounts) == 1:
+        return accounts[0].series
+    stamps = np.unique(np.concatenate([account.stamp for account in accounts]))
+    values = np.full(len(stamps) + 1, sum(account.series.values[0] for account in accounts))
+    values[1:] = 0.0
+    traded, held = np.zeros(len(stamps)), np.zeros(len(stamps))
+    in_market = np.zeros(len(stamps), dtype=np.bool_)
+    for account in accounts:
+        own = account.series
+        closes = np.searchsorted(account.stamp, stamps, side="right")  # 0: not begun yet
+        values[1:] += own.values[closes]
+        at = np.searchsorted(stamps, account.stamp)
+        traded[at] += own.traded_share * own.values[:-1]
+        held[at] += np.abs(own.exposure) * own.values[1:]
+        in_market[at] |= own.in_market
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exposure = np.where(values[1:] > 0, held / values[1:], np.nan)
+    return account_series(
+        values,
+        trade_pnl=np.concatenate([account.series.trade_pnl for account in accounts]),
+        trade_return=np.concatenate([account.series.trade_return for account in accounts]),
+        traded_value=traded,
+        exposure=exposure,
+        in_market=in_market,
+    )
+
+
+def _dated_series(
     episode: np.void, steps: NDArray[np.void], trades: NDArray[np.void]
-) -> AccountSeries:
+) -> _DatedSeries:
     identity = episode["episode_id"]
     own = np.sort(steps[steps["episode_id"] == identity], order="step_index")
     if len(own) != episode["step_count"]:
         msg = f"episode {identity} had {len(own)} recorded steps, must be {episode['step_count']}"
         raise UserError(msg, "only episodes whose every step is recorded can be judged")
     closed = np.sort(trades[trades["episode_id"] == identity], order="trade_index")
-    return account_series(
+    series = account_series(
         np.concatenate([[episode["initial_portfolio_value"]], own["portfolio_value"]]),
         trade_pnl=closed["pnl"],
         trade_return=closed["trade_return"],
@@ -151,3 +202,4 @@ def _series_of_episode(
         exposure=own["exposure"],
         in_market=own["position"] != 0,
     )
+    return _DatedSeries(series, own["timestamp"])

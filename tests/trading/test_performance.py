@@ -25,7 +25,7 @@ from rsc.trading.records import (
     TRADE_DTYPE,
     EpisodeState,
 )
-from rsc.trading.series import account_series, stitch
+from rsc.trading.series import account_series, series_of_records, stitch
 
 SP500 = Path(next(iter(rsc.market.__path__))) / "data" / "sp500_daily.csv"
 SPECIFICATION = Path(__file__).parents[2] / "docs" / "performance-metrics.md"
@@ -283,6 +283,32 @@ def test_records_are_judged_in_order_of_date_without_interrupted_episodes() -> N
     assert found.total_return == pytest.approx(1.2 * 0.9 - 1)
     assert found.max_drawdown == pytest.approx(-0.1)
     assert (found.trade_count, found.time_in_market) == (1, pytest.approx(1 / 3))
+
+
+def test_accounts_of_several_instruments_are_a_portfolio_in_equal_parts() -> None:
+    """Two accounts of 100: 110 then 121, and 90 then (a bar later) 80; not +10 % after -20 %."""
+    episodes = np.zeros(2, EPISODE_DTYPE)
+    episodes["episode_id"], episodes["instrument"] = [11, 12], [0, 1]
+    episodes["start_timestamp"], episodes["end_timestamp"] = [10, 10], [30, 40]
+    episodes["state"], episodes["initial_portfolio_value"] = EpisodeState.COMPLETED, 100
+    episodes["step_count"] = 2
+    steps = np.zeros(4, STEP_DTYPE)
+    steps["episode_id"], steps["step_index"] = [11, 11, 12, 12], [0, 1, 0, 1]
+    steps["timestamp"] = [20, 30, 20, 40]
+    steps["portfolio_value"] = [110, 121, 90, 80]
+    steps["traded_value"], steps["exposure"] = [50, 0, 30, 20], [0.5, 0, -0.5, 1]
+    steps["position"] = [1, 0, 0, 1]
+    trades = np.zeros(2, TRADE_DTYPE)
+    trades["episode_id"], trades["pnl"] = [11, 12], [21, -20]
+    found = series_of_records(episodes, steps, trades)
+    assert found.values.tolist() == [200, 200, 211, 201]
+    assert found.returns == pytest.approx([0, 0.055, 201 / 211 - 1])
+    assert found.traded_share == pytest.approx([80 / 200, 0, 20 / 211])
+    assert found.exposure == pytest.approx([(55 + 45) / 200, 0, 80 / 201])
+    assert found.in_market.tolist() == [True, False, True]
+    assert found.trade_pnl.tolist() == [21, -20]
+    judged = metrics.performance_of_records(episodes, steps, trades, periods_per_year=252)
+    assert (judged.total_return, judged.bars) == (pytest.approx(0.005), 3)
 
 
 def test_an_episode_with_a_missing_step_cannot_be_judged() -> None:

@@ -1,0 +1,102 @@
+"""How far a run is, and what it has cost, as the database knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rsc.cluster.driver_log import Progress
+from rsc.errors import RscError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What the database says of a run.
+
+    Attributes
+    ----------
+    state : str
+        The run's state.
+    attempt : int
+        Starts so far.
+    progress : Progress or None
+        None before the first iteration.
+    seconds : dict of str to float
+        Pod-seconds of all executions by group.
+    failure : str
+        Why it failed; empty otherwise.
+    """
+
+    state: str
+    attempt: int
+    progress: Progress | None
+    seconds: dict[str, float]
+    failure: str
+
+
+def read_recorded(database: str, run_id: str) -> Recorded | str:
+    """Return what the database says of a run, or in a sentence why it says nothing.
+
+    A run that waits for its pods is not in the database yet, and a laptop may not reach
+    it: neither keeps `rsc status` from showing what the cluster knows.
+    """
+    from rsc.cli.records import open_records
+
+    try:
+        with open_records(database) as records:
+            return _read(records.engine, run_id)
+    except RscError as error:
+        return error.message
+
+
+def _read(engine: Any, run_id: str) -> Recorded | str:
+    from rsc.store.executions import list_executions
+    from rsc.store.queries import list_runs, list_trials
+
+    run = next((run for run in list_runs(engine) if run.run_id == run_id), None)
+    if run is None:
+        return "the database does not know the run yet"
+    seconds: dict[str, float] = {}
+    for execution in list_executions(engine, run_id):
+        for group, held in execution.pods.items():
+            seconds[group] = seconds.get(group, 0.0) + held
+    trials = list_trials(engine, run_id)
+    return Recorded(
+        state=str(run.state),
+        attempt=run.attempt,
+        progress=_progress(engine, trials, dict(run.config)) if trials else None,
+        seconds=seconds,
+        failure=run.failure or "",
+    )
+
+
+def _progress(engine: Any, trials: Any, config: dict[str, Any]) -> Progress | None:
+    from rsc.store.queries import list_evaluations, list_iterations
+    from rsc.trading.records import Phase, Policy
+
+    # Folds are trained one after the other: the last that has iterations is the present one.
+    for number, trial in reversed(list(enumerate(trials, start=1))):
+        iterations = list_iterations(engine, trial.trial_id)
+        if not iterations:
+            continue
+        judged = [
+            row
+            for row in list_evaluations(engine, trial.trial_id)
+            if row.phase == Phase.VALIDATION and row.policy == Policy.AGENT
+        ]
+        latest, last = (judged[-1].metrics if judged else {}), iterations[-1]
+        ratios = [row.metrics.get("sharpe") for row in judged]
+        known = [ratio for ratio in ratios if ratio is not None]
+        return Progress(
+            trial=number,
+            iteration=last.iteration,
+            environment_steps=last.environment_steps,
+            total_steps=config.get("training", {}).get("total_steps"),
+            steps_per_second=last.steps_per_second,
+            sharpe=latest.get("sharpe"),
+            sharpe_low=latest.get("sharpe_low"),
+            sharpe_high=latest.get("sharpe_high"),
+            best_sharpe=max(known, default=None),
+            source="database",
+        )
+    return None

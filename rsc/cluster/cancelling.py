@@ -1,0 +1,160 @@
+"""Ending a run in order: the driver is asked, and only made to when it does not answer.
+
+``rsc stop`` inside the head's pod marks the run through the database; the driver then
+writes its last checkpoint, closes its episodes and exits with 0. A run whose pods never
+came up has nothing to close: its RayJob is deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum, unique
+
+from rsc.cluster.client import Cluster
+from rsc.cluster.observe import observe
+from rsc.cluster.observed import (
+    NODE_TYPE_LABEL,
+    Json,
+    Observed,
+    is_finished,
+    labels_of,
+    name_of,
+    run_id_of,
+    status_of,
+)
+from rsc.cluster.views import Phase, phase_of
+from rsc.errors import TemporaryError
+
+_POLL_SECONDS = 2.0
+_COMMAND_SECONDS = 60.0
+# What `ray job stop` and the pod's grace period allow a driver, and a little more.
+_FORCED_SECONDS = 150.0
+
+
+@unique
+class Cancelled(StrEnum):
+    """How a run was ended."""
+
+    ALREADY = "already ended"
+    IN_ORDER = "ended in order"
+    FORCED = "stopped by Ray"
+    DELETED = "deleted before it began"
+    ASKED = "asked to end"
+
+
+def cancel(
+    cluster: Cluster, rayjob: Json, *, seconds: float, say: Callable[[str], None]
+) -> Cancelled:
+    """End a run and wait until it has ended.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Where it runs.
+    rayjob : mapping
+        Its RayJob.
+    seconds : float
+        How long the driver may take before Ray stops it; 0 only asks.
+    say : callable
+        Hears what is going on.
+
+    Raises
+    ------
+    TemporaryError
+        It did not end even so.
+    """
+    observed = observe(cluster, rayjob)
+    if is_finished(rayjob):
+        return Cancelled.ALREADY
+    if _never_began(observed):
+        cluster.delete("RayJob", name_of(rayjob))
+        return Cancelled.DELETED
+    end = time.monotonic() + max(seconds, _COMMAND_SECONDS)
+    head = _await_head(cluster, rayjob, end, say)
+    if head is not None:
+        _ask(cluster, head, run_id_of(rayjob), say)
+        if not seconds:
+            return Cancelled.ASKED
+        if _ended(cluster, rayjob, end):
+            return Cancelled.IN_ORDER
+        say("the driver did not end in time: Ray stops it")
+        _stop_job(cluster, rayjob, say)
+    if _ended(cluster, rayjob, time.monotonic() + _FORCED_SECONDS):
+        return Cancelled.FORCED
+    message = f"run {run_id_of(rayjob)} did not end within {seconds + _FORCED_SECONDS:.0f} s"
+    raise TemporaryError(message, f"kubectl delete rayjob {name_of(rayjob)} ends it at once.")
+
+
+def _never_began(observed: Observed) -> bool:
+    """Return whether no driver of the run can have started yet."""
+    status = status_of(observed.rayjob)
+    phase = phase_of(observed)
+    early = {Phase.SUBMITTED, Phase.QUEUED, Phase.PREPARING, Phase.STARTING}
+    began = status.get("failed") or status.get("jobStatus") in {"RUNNING", "STOPPED", "FAILED"}
+    return phase in early and not began
+
+
+def _await_head(
+    cluster: Cluster, rayjob: Json, end: float, say: Callable[[str], None]
+) -> Json | None:
+    """Return a head pod that takes commands; None when none comes up in time."""
+    told = False
+    while time.monotonic() < end:
+        head = _head(observe(cluster, rayjob))
+        if head is not None:
+            return head
+        if not told:
+            say("the head pod is away: waiting for the next one")
+            told = True
+        time.sleep(_POLL_SECONDS)
+    return None
+
+
+def _head(observed: Observed) -> Json | None:
+    for pod in observed.pods:
+        states = status_of(pod).get("containerStatuses") or []
+        going = pod["metadata"].get("deletionTimestamp")
+        if labels_of(pod).get(NODE_TYPE_LABEL) == "head" and not going and states:
+            main = _main_container(pod)
+            if any(item["name"] == main and "running" in item["state"] for item in states):
+                return pod
+    return None
+
+
+def _main_container(pod: Json) -> str:
+    return str(pod["spec"]["containers"][0]["name"])
+
+
+def _ask(cluster: Cluster, head: Json, run_id: str, say: Callable[[str], None]) -> None:
+    """Have the run marked as cancelled, from inside: only the pods may know the database."""
+    command = ("rsc", "stop", run_id)
+    done = cluster.execute(name_of(head), _main_container(head), command, seconds=_COMMAND_SECONDS)
+    if done.code:
+        lines = [line for line in (done.err or done.out).splitlines() if line.strip()]
+        why = lines[0].removeprefix("error: ") if lines else "it said nothing"
+        say(f"rsc stop in pod {name_of(head)} exited with {done.code}: {why}")
+
+
+def _stop_job(cluster: Cluster, rayjob: Json, say: Callable[[str], None]) -> None:
+    current = cluster.get("RayJob", name_of(rayjob)) or rayjob
+    head = _head(observe(cluster, current))
+    job = status_of(current).get("jobId")
+    if head is None or not job:
+        return
+    command = ("ray", "job", "stop", "--no-wait", str(job))
+    done = cluster.execute(name_of(head), _main_container(head), command, seconds=_COMMAND_SECONDS)
+    if done.code:
+        say(f"ray job stop exited with {done.code}")
+
+
+def _ended(cluster: Cluster, rayjob: Json, end: float) -> bool:
+    """Wait until the driver's end is known; the cluster may stay for its TTL."""
+    while time.monotonic() < end:
+        current = cluster.get("RayJob", name_of(rayjob))
+        if current is None:
+            return True
+        if is_finished(current) or status_of(current).get("jobStatus") in {"SUCCEEDED", "STOPPED"}:
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False

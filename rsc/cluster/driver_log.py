@@ -1,0 +1,96 @@
+"""How far training is, read from the driver's log: one JSON document a line.
+
+The database knows it better; this is for a laptop that cannot reach the database. Lines
+that are no JSON (Ray's own) are skipped, and unknown events too, so that an older
+program reads a newer run's log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where training stands.
+
+    Attributes
+    ----------
+    trial : int
+        How many trials have begun; folds are trained one after the other.
+    iteration, environment_steps, total_steps : int or None
+        Of the present trial.
+    steps_per_second : float or None
+        Recent speed.
+    sharpe, sharpe_low, sharpe_high : float or None
+        Newest greedy evaluation on the validation split, with its 95 % interval.
+    best_sharpe : float or None
+        The best one of the present trial.
+    source : str
+        ``log`` or ``database``.
+    """
+
+    trial: int = 0
+    iteration: int | None = None
+    environment_steps: int | None = None
+    total_steps: int | None = None
+    steps_per_second: float | None = None
+    sharpe: float | None = None
+    sharpe_low: float | None = None
+    sharpe_high: float | None = None
+    best_sharpe: float | None = None
+    source: str = "log"
+
+
+def read_progress(lines: Iterable[str]) -> Progress | None:
+    """Return where the newest lines of a driver's log say training stands.
+
+    Returns
+    -------
+    Progress or None
+        None when no line tells.
+    """
+    progress: Progress | None = None
+    for line in lines:
+        document = _document(line)
+        if document is not None:
+            progress = _after(progress, document)
+    return progress
+
+
+def _document(line: str) -> dict[str, Any] | None:
+    start = line.find("{")
+    if start < 0:
+        return None
+    try:
+        found = json.loads(line[start:])
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "event" in found else None
+
+
+def _after(progress: Progress | None, event: dict[str, Any]) -> Progress | None:
+    known = progress or Progress()
+    if event["event"] == "training_started":
+        return Progress(trial=known.trial + 1, total_steps=event.get("total_steps"))
+    if event["event"] == "iteration":
+        return replace(
+            known,
+            iteration=event.get("iteration"),
+            environment_steps=event.get("environment_steps"),
+            total_steps=event.get("total_steps", known.total_steps),
+            steps_per_second=event.get("steps_per_second"),
+        )
+    if event["event"] == "evaluation":
+        sharpe = event.get("sharpe")
+        return replace(
+            known,
+            sharpe=sharpe,
+            sharpe_low=event.get("sharpe_low"),
+            sharpe_high=event.get("sharpe_high"),
+            best_sharpe=sharpe if event.get("best") else known.best_sharpe,
+        )
+    return progress

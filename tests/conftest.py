@@ -74,6 +74,13 @@ def postgres_url(postgres_server) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def postgres_database(postgres_server) -> Iterator[str]:
+    """URL of an empty Postgres database of this test alone."""
+    with _new_database(postgres_server) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request, tmp_path) -> Iterator[str]:
     """URL of an empty database of this test, once on SQLite and once on Postgres."""

@@ -122,7 +122,7 @@ def judge(trial_id: int, phase: Phase, policy: Policy) -> tuple[RecordBatch, Eva
         iteration=1,
         policy=policy,
         periods_per_year=252.0,
-        step_count=int(done["step_count"].sum()),
+        step_count=found.bars,
         episode_return=float(done["episode_return"].sum()),
         metrics=found.as_dict(),
         undefined=found.undefined,

@@ -26,7 +26,7 @@ containers:
   - name: {{ .component }}
     image: {{ include "rsc-train.image" .root }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-    command: [{{ join ", " .command }}]
+    command: [{{ range $at, $word := .command }}{{ if $at }}, {{ end }}{{ quote $word }}{{ end }}]
     env:
       {{- include "rsc-train.identityEnv" (dict "root" .root "group" .component) | nindent 6 }}
       {{- include "rsc-train.scratchEnv" .root | nindent 6 }}

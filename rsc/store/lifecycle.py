@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine, Row
 
-from rsc.errors import UserError
+from rsc.errors import TemporaryError, UserError
 from rsc.store import tables
 from rsc.store.attempts import (
     DEFAULT_LEASE_SECONDS,
@@ -74,9 +74,16 @@ class RunLifecycle:
             with writing(self.engine) as connection:
                 return work(connection)
 
+        def anew() -> _Result:
+            try:
+                return once()
+            except TemporaryError:
+                self.engine.dispose()  # what is connected may be a server that lost its role
+                raise
+
         if self.engine.dialect.name == "sqlite":
             return once()
-        return patiently(once, lambda: self.patience_seconds)
+        return patiently(anew, lambda: self.patience_seconds)
 
     def create_run(self, run: NewRun) -> None:
         """Create a run that no attempt has begun yet.

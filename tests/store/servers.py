@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -159,8 +160,14 @@ def tls_postgres(folder: Path, certificates: Certificates) -> Iterator[str]:
         "shared_buffers": "16MB",
     }
     words = [f"--{name}={value}" for name, value in settings.items()]
+    url = f"postgresql://ann:right@localhost:{port}/postgres"
     with _running([f"{programs}/postgres", "-D", str(data), *words], port, folder / "log"):
-        yield f"postgresql://ann:right@localhost:{port}/postgres"
+        for _ in range(200):
+            with contextlib.suppress(psycopg2.OperationalError):
+                psycopg2.connect(url).close()
+                break
+            time.sleep(0.05)
+        yield url
 
 
 def open_to_daemons(folder: Path) -> None:

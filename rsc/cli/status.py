@@ -218,10 +218,14 @@ def _show(found: _Status) -> None:
             for pod in pods
         ]
         print_table(columns, rows)
-    for cause in explain(observed):
-        say(f"why: {cause.what}")
-        if cause.hint:
-            say(f"     {cause.hint}")
+    reasons = [
+        (word, text)
+        for cause in explain(observed)
+        for word, text in (("why", cause.what), ("", cause.hint))
+        if text
+    ]
+    if reasons:
+        print_facts(reasons)
     if found.note:
         say(f"note: {found.note}")
 

@@ -14,6 +14,10 @@ from typing import Any, Protocol
 from rsc.errors import RscError, TemporaryError, UserError
 
 
+class ForbiddenError(UserError):
+    """The user has no right to do that."""
+
+
 class Place(Protocol):
     """Where a request went; a cluster is one."""
 
@@ -82,7 +86,9 @@ def _forbidden(answer: _Answer) -> UserError:
     right = f"{match['verb']} {resource}"
     place = f"namespace {answer.where.namespace}"
     text = f"user {match['user']} may not {right} in {place}, must have that right"
-    return UserError(text, "The chart's rbac.users makes a Role with the rights that rsc needs.")
+    return ForbiddenError(
+        text, "The chart's rbac.users makes a Role with the rights that rsc needs."
+    )
 
 
 def _absent(answer: _Answer) -> UserError:
@@ -103,6 +109,9 @@ def _conflict(answer: _Answer) -> UserError:
 
 
 def _invalid(answer: _Answer) -> UserError:
+    if match := re.search(r'in pod "([^"]+)" is waiting to start: (.*)', answer.message):
+        message = f"pod {match[1]} has no log yet: it waits to start ({match[2]})"
+        return UserError(message, "rsc status says why.")
     return UserError(f"the API server refuses the object: {answer.message}")
 
 
@@ -114,6 +123,14 @@ _WORDS = {
     409: _conflict,
     422: _invalid,
 }
+
+
+def is_absence(body: str) -> bool:
+    """Return whether the server knows the kind of the object and has none of that name."""
+    try:
+        return bool(json.loads(body)["reason"] == "NotFound")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _message(body: str) -> str:

@@ -69,6 +69,7 @@ def cancel(
         return Cancelled.ALREADY
     if _never_began(observed):
         cluster.delete("RayJob", name_of(rayjob))
+        _await_deletion(cluster, rayjob, seconds)
         return Cancelled.DELETED
     end = time.monotonic() + max(seconds, _COMMAND_SECONDS)
     head = _await_head(cluster, rayjob, end, say)
@@ -84,6 +85,17 @@ def cancel(
         return Cancelled.FORCED
     message = f"run {run_id_of(rayjob)} did not end within {seconds + _FORCED_SECONDS:.0f} s"
     raise TemporaryError(message, f"kubectl delete rayjob {name_of(rayjob)} ends it at once.")
+
+
+def _await_deletion(cluster: Cluster, rayjob: Json, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if cluster.get("RayJob", name_of(rayjob)) is None:
+            return
+        time.sleep(_POLL_SECONDS)
+    if seconds:
+        message = f"RayJob {name_of(rayjob)} was deleted but is still there after {seconds:.0f} s"
+        raise TemporaryError(message, "rsc status says why.")
 
 
 def _never_began(observed: Observed) -> bool:

@@ -9,6 +9,7 @@ speaks of exists by now, so every rule looks at what is missing first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from rsc.cluster.cause import Cause, CauseKind
@@ -33,9 +34,12 @@ from rsc.cluster.refusals import refusal_cause
 
 # A healthy operator answers within a second or two.
 _OPERATOR_SECONDS = 20.0
+# An orderly end of the driver takes the stop's 90 s and the pod's grace.
+_DELETION_SECONDS = 150.0
 # A pod with its image present starts in 20 s; longer waits deserve a word.
 _PLACEMENT_SECONDS = 45.0
 _CREATE_FAILURES = {"FailedToCreateHeadPod": "head", "FailedToCreateWorkerPod": "worker"}
+_ACCOUNT = re.compile(r"ServiceAccount [\w.-]+ is not found")
 _JOB_WORDS = {"migrate": "migration", "preflight": "preflight"}
 
 
@@ -56,6 +60,7 @@ def explain(observed: Observed) -> tuple[Cause, ...]:
         return ()
     rules: tuple[Callable[[Observed], Iterator[Cause]], ...] = (
         _ends,
+        _deletion,
         _suspension,
         _operator,
         _failed_jobs,
@@ -89,6 +94,21 @@ def _ends(observed: Observed) -> Iterator[Cause]:
         yield Cause(kind=CauseKind.FAILED, what=what, hint="rsc logs shows all it said.")
     elif reason and is_finished(observed.rayjob):
         yield Cause(kind=CauseKind.FAILED, what=f"the RayJob failed ({reason}): {message}")
+
+
+def _deletion(observed: Observed) -> Iterator[Cause]:
+    metadata = observed.rayjob.get("metadata") or {}
+    since = moment_of(metadata.get("deletionTimestamp"))
+    waited = seconds_since(since, observed.now)
+    if since is None or waited < _DELETION_SECONDS:
+        return
+    options = (observed.rayjob.get("spec") or {}).get("rayClusterSpec", {}).get("authOptions") or {}
+    secret = options.get("secretName")
+    what = f"the RayJob is being deleted for {waited:.0f} s, and its operator does not let go"
+    hint = "The operator's log says why."
+    if secret:
+        hint += f" Without Secret {secret} it cannot: make it again until the RayJob is gone."
+    yield Cause(kind=CauseKind.OPERATOR, what=what, hint=hint)
 
 
 def _suspension(observed: Observed) -> Iterator[Cause]:
@@ -162,6 +182,8 @@ def _refused_pods(observed: Observed) -> Iterator[Cause]:
             role = _CREATE_FAILURES[event["reason"]]
             if missing[role]:
                 yield refusal_cause(role, str(event.get("message")), observed)
+        if missing["head"]:
+            yield from _head_warnings(observed, cluster)
     for job in observed.jobs:
         status = status_of(job)
         if any(status.get(key) for key in ("active", "succeeded", "failed")):
@@ -170,6 +192,17 @@ def _refused_pods(observed: Observed) -> Iterator[Cause]:
             role = str(labels_of(job).get(COMPONENT_LABEL) or "submitter")
             role = "submitter" if role == "ray" else role
             yield refusal_cause(role, str(event.get("message")), observed)
+
+
+def _head_warnings(observed: Observed, cluster: Json) -> Iterator[Cause]:
+    """Explain a head that the operator does not even try to make, e.g. without its account."""
+    reasons = {str(event["reason"]) for event in observed.events if event.get("type") == "Warning"}
+    for event in _newest(observed, name_of(cluster), reasons - set(_CREATE_FAILURES)):
+        said = _sentence(event.get("message"))
+        if match := _ACCOUNT.search(said):
+            said = match[0]
+        what = f"the operator cannot make the head pod: {said}"
+        yield Cause(kind=CauseKind.ADMISSION, what=what)
 
 
 def _newest(observed: Observed, name: str, reasons: set[str]) -> list[Json]:

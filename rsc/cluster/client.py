@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsc.cluster.api_errors import explain_failure, unreachable
+from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence, unreachable
 from rsc.errors import TemporaryError, UserError
 
 # Seconds to connect, and to wait for an answer.
@@ -114,7 +114,7 @@ class Cluster:
         """Return all nodes; none when this user may not list them."""
         try:
             return tuple(self._call("GET", "/api/v1/nodes").get("items") or [])
-        except UserError:
+        except ForbiddenError:
             return ()
 
     def find(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -131,27 +131,27 @@ class Cluster:
             self._call("GET", f"/api/v1/namespaces/{self.namespace}")
         except _NotFoundError:
             return False
-        except UserError:
+        except ForbiddenError:
             return True
         return True
 
     def create(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Make an object; refuses when it exists."""
         path = self._path(item["apiVersion"], item["kind"])
-        return self._call("POST", path, body=json.dumps(item), query={"fieldManager": "rsc"})
+        return self._call("POST", path, body=item, query={"fieldManager": _FIELD_MANAGER})
 
     def apply(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Make an object, or change it to be as given (server-side apply)."""
         path = f"{self._path(item['apiVersion'], item['kind'])}/{item['metadata']['name']}"
         query = {"fieldManager": _FIELD_MANAGER, "force": "true"}
         content = "application/apply-patch+yaml"
-        return self._call("PATCH", path, body=json.dumps(item), query=query, content=content)
+        return self._call("PATCH", path, body=item, query=query, content=content)
 
     def check(self, item: Mapping[str, Any]) -> None:
         """Have the API server judge an object without making it."""
         path = self._path(item["apiVersion"], item["kind"])
         query = {"dryRun": "All", "fieldValidation": "Strict"}
-        self._call("POST", path, body=json.dumps(item), query=query)
+        self._call("POST", path, body=item, query=query)
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object and what it owns; nothing happens when it is gone already."""
@@ -222,7 +222,7 @@ class Cluster:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: str | None = None,
+        body: Mapping[str, Any] | None = None,
         accept: str = "application/json",
         content: str = "application/json",
     ) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class Cluster:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: str | None = None,
+        body: Mapping[str, Any] | None = None,
         accept: str = "application/json",
         content: str = "application/json",
         timeout: tuple[int, int | None] = _TIMEOUT,
@@ -268,7 +268,7 @@ class Cluster:
             yield
         except ApiException as error:
             status, body = int(error.status or 0), _text(error.body)
-            if status == 404 and '"kind":"Status"' in body and verb in {"get", "delete"}:
+            if status == 404 and verb in {"get", "delete"} and is_absence(body):
                 raise _NotFoundError(f"{what} was not found") from error
             reason = str(error.reason or "")
             raise explain_failure(status, body, reason=reason, what=what, where=self) from error

@@ -264,12 +264,14 @@ def _best_pod(bundle: Bundle, groups: Sequence[Group]) -> str:
 
 def _data_refusals(data: DataConfig, rayjob: Json) -> list[str]:
     """Refuse prices that only this machine can see."""
-    mounted = tuple(_mounted_folders(rayjob))
+    seen = ("s3://", "builtin:", *_mounted_folders(rayjob))
+    uris = {f"data.sources.{i}.uri": source.uri for i, source in enumerate(data.sources)}
+    if data.manifest is not None:
+        uris["data.manifest"] = data.manifest
     return [
-        f"data.sources.{index}.uri was {source.uri}, must be s3:// or builtin: "
-        "(a pod does not see this machine's files)"
-        for index, source in enumerate(data.sources or ())
-        if not source.uri.startswith(("s3://", "builtin:", *mounted))
+        f"{key} was {uri}, must be s3:// or builtin: (a pod does not see this machine's files)"
+        for key, uri in uris.items()
+        if not uri.startswith(seen)
     ]
 
 

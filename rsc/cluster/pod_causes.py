@@ -45,6 +45,7 @@ _PRESSURES = {"MemoryPressure": "memory", "DiskPressure": "disk", "PIDPressure":
 
 def pod_causes(observed: Observed) -> Iterator[Cause]:
     """Explain pods that do not run."""
+    yield from _image_causes(observed)
     for pod in observed.pods:
         if status_of(pod).get("phase") == "Succeeded":
             continue
@@ -106,9 +107,7 @@ def _container_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
         state = container.get("state") or {}
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason")
-        if reason in _IMAGE_REASONS:
-            yield _image(pod, container, waiting)
-        elif reason in _CONFIG_REASONS:
+        if reason in _CONFIG_REASONS:
             what = f"{_pod(pod)} cannot start {container['name']}: {_short(waiting.get('message'))}"
             yield Cause(kind=CauseKind.MOUNT, what=what, hint=_MOUNT_HINT, pod=name_of(pod))
         elif reason == "CrashLoopBackOff":
@@ -121,14 +120,29 @@ def _container_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
 _MOUNT_HINT = "A Secret or ConfigMap that the manifest names must exist in this namespace."
 
 
-def _image(pod: Json, container: Json, waiting: Json) -> Cause:
-    what = (
-        f"{_pod(pod)} cannot get image {container.get('image')}: {_short(waiting.get('message'))}"
-    )
-    hint = "Does it exist under this name and tag, and may this cluster pull it?"
-    if waiting.get("reason") == "ErrImageNeverPull":
-        hint = "imagePullPolicy is Never: load the image onto the node."
-    return Cause(kind=CauseKind.IMAGE, what=what, hint=hint, pod=name_of(pod))
+def _image_causes(observed: Observed) -> Iterator[Cause]:
+    """Explain images that cannot be had, each once, whatever the number of its pods."""
+    found: dict[str, list[tuple[Json, Json]]] = {}
+    for pod in observed.pods:
+        for container in containers_of(pod):
+            waiting = container.get("state", {}).get("waiting") or {}
+            if waiting.get("reason") in _IMAGE_REASONS:
+                found.setdefault(str(container.get("image")), []).append((pod, waiting))
+    for image, cases in found.items():
+        roles = ", ".join(dict.fromkeys(role_of(pod) for pod, _ in cases))
+        pod, waiting = max(cases, key=lambda case: len(str(case[1].get("message") or "")))
+        plural = "pod waits" if len(cases) == 1 else "pods wait"
+        what = f"the {roles} {plural} for image {image}: {_pull_failure(waiting)}"
+        hint = "Does it exist under this name and tag, and may this cluster pull it?"
+        if waiting.get("reason") == "ErrImageNeverPull":
+            hint = "imagePullPolicy is Never: load the image onto the node."
+        yield Cause(kind=CauseKind.IMAGE, what=what, hint=hint, pod=name_of(pod))
+
+
+def _pull_failure(waiting: Json) -> str:
+    """Return the end of the runtime's message: its beginning repeats the image's name."""
+    pieces = str(waiting.get("message") or waiting.get("reason")).split(": ")
+    return _short(": ".join(pieces[-3:]))
 
 
 def _is_a_crash(pod: Json, container: Json, ended: Json, observed: Observed) -> bool:

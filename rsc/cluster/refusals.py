@@ -71,4 +71,8 @@ def _cure(role: str, containers: str) -> str:
 
 def _without_preamble(message: str) -> str:
     """Return the message from its reason on: the pod's generated name helps nobody."""
-    return re.sub(r"^(?:Failed to create [^:]*: )?(?:pods \"[^\"]*\" is forbidden: )?", "", message)
+    return re.sub(
+        r"^(?:(?:Failed to create|Error creating)[^:]*: )?(?:pods \"[^\"]*\" is forbidden: )?",
+        "",
+        message,
+    )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rsc.cluster.api_errors import ForbiddenError
 from rsc.cluster.client import Cluster
 from rsc.cluster.observed import COMPONENT_LABEL, Json, condition, labels_of, name_of, status_of
 from rsc.cluster.rayjob import is_of_one_run, pod_templates, rayjob_of
@@ -88,7 +89,7 @@ def _exists(cluster: Cluster, kind: str, name: str) -> bool:
     """Return whether an object is there; True when this user may not ask."""
     try:
         return cluster.get(kind, name, metadata_only=True) is not None
-    except UserError:
+    except ForbiddenError:
         return True
 
 
@@ -128,7 +129,7 @@ def _share(cluster: Cluster, item: dict[str, Any]) -> None:
     """
     try:
         there = cluster.find(item)
-    except UserError:
+    except ForbiddenError:
         return
     annotations = (there or {}).get("metadata", {}).get("annotations") or {}
     if there and (item["kind"] == "Secret" or "meta.helm.sh/release-name" in annotations):

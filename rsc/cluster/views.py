@@ -37,6 +37,7 @@ class Phase(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     RETRYING = "retrying"
+    DELETING = "being deleted"
     SUSPENDED = "suspended"
     COMPLETED = "completed"
     STOPPED = "stopped"
@@ -89,6 +90,8 @@ def phase_of(observed: Observed) -> Phase:
     """Return where a run stands."""
     status = status_of(observed.rayjob)
     deployment, job = status.get("jobDeploymentStatus") or "", status.get("jobStatus") or ""
+    if observed.rayjob.get("metadata", {}).get("deletionTimestamp"):
+        return Phase.DELETING
     if deployment == "Complete":
         return Phase.COMPLETED if job == "SUCCEEDED" else Phase.STOPPED
     if deployment == "Running":

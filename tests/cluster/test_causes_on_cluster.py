@@ -1,0 +1,166 @@
+"""Each reason why nothing happens, made to happen on a real cluster and explained."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import kubectl
+
+from rsc.cluster.causes import explain
+from rsc.cluster.cause import CauseKind
+from rsc.cluster.views import Phase, phase_of, pods_of
+
+pytestmark = pytest.mark.cluster
+
+
+def _cluster(rayjob):
+    return rayjob["spec"]["rayClusterSpec"]
+
+
+def _restrict(place):
+    kubectl("label", "namespace", place.name, "pod-security.kubernetes.io/enforce=restricted")
+
+
+def _without_context(template):
+    template["spec"].pop("securityContext", None)
+    for container in [*template["spec"]["containers"], *template["spec"].get("initContainers", [])]:
+        container.pop("securityContext", None)
+
+
+def test_learner_that_asks_for_two_gpus(place):
+    def two_gpus(rayjob):
+        group = _cluster(rayjob)["workerGroupSpecs"][0]
+        resources = group["template"]["spec"]["containers"][0]["resources"]
+        resources["requests"]["nvidia.com/gpu"] = resources["limits"]["nvidia.com/gpu"] = "2"
+
+    place.submit(change=two_gpus)
+    cause = place.await_cause(CauseKind.UNSCHEDULABLE)
+    assert cause.what.startswith("the learner pod t-run-")
+    assert "Insufficient nvidia.com/gpu" in cause.what
+    assert "asks for nvidia.com/gpu 2, the largest node offers " in cause.hint
+    assert any(pod.state == "Unschedulable" for pod in pods_of(place.observe()))
+
+
+def test_restricted_namespace_refuses_an_autoscaler(place):
+    _restrict(place)
+
+    def change(rayjob):
+        _cluster(rayjob)["autoscalerOptions"].pop("securityContext")
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.POD_SECURITY)
+    assert "'restricted'" in cause.what
+    assert "refuses the head pod (container autoscaler)" in cause.what
+    assert "autoscalerOptions.securityContext" in cause.hint
+
+
+def test_restricted_namespace_refuses_a_worker(place):
+    _restrict(place)
+
+    def change(rayjob):
+        _without_context(_cluster(rayjob)["workerGroupSpecs"][0]["template"])
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.POD_SECURITY)
+    assert "refuses the worker pod" in cause.what
+    assert "worker groups' templates" in cause.hint
+
+
+def test_image_that_does_not_exist(place):
+    place.submit(image="localhost/nothing:1")
+    cause = place.await_cause(CauseKind.IMAGE)
+    assert "for image localhost/nothing:1: " in cause.what
+    assert "may this cluster pull it" in cause.hint
+    assert [found.kind for found in explain(place.observe())] == [CauseKind.IMAGE]
+
+
+def test_migration_that_cannot_reach_its_database(place):
+    place.submit()
+    cause = place.await_cause(CauseKind.JOB, seconds=240)
+    assert cause.what.startswith("the migration Job t-run-migrate failed")
+    assert "127.0.0.1" in cause.what
+
+
+def test_quota_without_room(place):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
+    place.apply({**quota, "spec": {"hard": {"pods": "1"}}})
+    place.submit()
+    cause = place.await_cause(CauseKind.QUOTA)
+    assert f"quota small of namespace {place.name} refuses the " in cause.what
+    assert "limited: pods=1" in cause.what
+
+
+def test_secret_without_its_key(place):
+    kubectl("-n", place.name, "delete", "secret", "rsc-s3")
+    place.secret("rsc-s3", OTHER="x")
+    place.submit()
+    cause = place.await_cause(CauseKind.MOUNT)
+    assert "AWS_ACCESS_KEY_ID" in cause.what
+    assert "Secret or ConfigMap" in cause.hint
+
+
+def test_account_that_does_not_exist(place):
+    def change(rayjob):
+        _cluster(rayjob)["headGroupSpec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.ADMISSION)
+    assert cause.what == "the operator cannot make the head pod: ServiceAccount nobody is not found"
+
+
+def test_node_selector_that_no_node_has(place):
+    def change(rayjob):
+        template = _cluster(rayjob)["headGroupSpec"]["template"]
+        template["spec"]["nodeSelector"] = {"there": "is-none"}
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.UNSCHEDULABLE)
+    assert cause.what.startswith("the head pod ")
+    assert "No node has the labels" in cause.hint
+
+
+def test_suspended_run_and_queued_run(place):
+    def change(rayjob):
+        rayjob["spec"]["suspend"] = True
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.SUSPENDED)
+    assert cause.what == "the RayJob is suspended"
+    kubectl(
+        *("-n", place.name, "label", "rayjob", "t-run", "kueue.x-k8s.io/queue-name=small"),
+    )
+    cause = place.await_cause(CauseKind.QUEUED)
+    assert "in queue small" in cause.what
+    assert phase_of(place.observe()) is Phase.QUEUED
+
+
+def test_pods_that_are_not_ready_in_time(place):
+    def change(rayjob):
+        rayjob["spec"] |= {"preRunningDeadlineSeconds": 8, "backoffLimit": 0}
+
+    place.submit(change=change, image="localhost/nothing:1")
+    cause = place.await_cause(CauseKind.DEADLINE)
+    assert "preRunningDeadlineSeconds (8 s)" in cause.what
+    assert "Last seen: " in cause.hint
+    assert phase_of(place.observe()) is Phase.FAILED
+
+
+def test_rayjob_that_the_operator_refuses(place):
+    def change(rayjob):
+        rayjob["spec"]["backoffLimit"] = -1
+
+    place.submit(change=change)
+    cause = place.await_cause(CauseKind.INVALID)
+    assert "backoffLimit" in cause.what
+
+
+def test_token_that_is_gone_keeps_a_deleted_rayjob(place):
+    place.submit(image="localhost/nothing:1")
+    place.await_cause(CauseKind.IMAGE)
+    token = kubectl("-n", place.name, "get", "secret", "rsc-ray-token", "-o", "json")
+    kubectl("-n", place.name, "delete", "secret", "rsc-ray-token")
+    kubectl("-n", place.name, "delete", "rayjob", "t-run", "--wait=false")
+    time.sleep(3)
+    assert phase_of(place.observe()) is Phase.DELETING
+    kubectl("-n", place.name, "create", "-f", "-", text=token.replace('"resourceVersion"', '"x"'))

@@ -1,0 +1,103 @@
+"""A cluster by KUBECONFIG, services on this machine, a namespace for each test.
+
+What must be there: KUBECONFIG of a cluster with the KubeRay operator, the image in it
+(RSC_IMAGE), kubectl, helm and versitygw on PATH. Nothing here is ever skipped: whoever
+asks for these tests wants to know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
+
+from platform_under_test import Namespace, run
+from services import ObjectStore, Postgres
+from training_under_test import long_config, rsc, undisturbed_digest
+
+
+def _machine_addresses() -> set[str]:
+    words = run("hostname", "-I").split() if Path("/proc").exists() else []
+    return {*words, socket.gethostbyname(socket.gethostname())}
+
+
+def _node_address() -> str:
+    nodes = json.loads(run("kubectl", "get", "nodes", "-o", "json"))["items"]
+    return next(
+        one["address"] for one in nodes[0]["status"]["addresses"] if one["type"] == "InternalIP"
+    )
+
+
+@pytest.fixture(scope="session")
+def host_address() -> str:
+    """Where pods reach this machine: the node itself, or the gateway of kind's network."""
+    if given := os.environ.get("RSC_E2E_HOST"):
+        return given
+    node = _node_address()
+    if node in _machine_addresses():
+        return node
+    return re.sub(r"\.\d+$", ".1", node)
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image that the pods run; it must be in the cluster already."""
+    return os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory, host_address) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres"), host_address)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory, host_address) -> Iterator[ObjectStore]:
+    store = ObjectStore(tmp_path_factory.mktemp("objects"), host_address)
+    rsc("data", "publish", "SP500=builtin:sp500", f"s3://{store.bucket}/prices", objects=store)
+    yield store
+    store.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Let fixtures know whether their test failed."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.failed = report.failed
+
+
+@pytest.fixture
+def namespace(request, postgres, objects, image) -> Iterator[Namespace]:
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:30].strip("-")
+    artifacts = Path(os.environ.get("RSC_E2E_ARTIFACTS", "e2e-artifacts"))
+    subprocess.run(
+        ["kubectl", "delete", "namespace", f"e2e-{name}", "--ignore-not-found", "--wait"],
+        check=True,
+        capture_output=True,
+    )
+    made = Namespace(
+        name=f"e2e-{name}", postgres=postgres, objects=objects, image=image, artifacts=artifacts
+    )
+    yield made
+    if getattr(request.node, "failed", True):
+        made.save(request.node.name)
+    if "RSC_E2E_KEEP" not in os.environ:
+        made.delete()
+
+
+@pytest.fixture(scope="session")
+def long_digest(tmp_path_factory, objects) -> str:
+    """Digest of the records of the long training when nothing disturbs it."""
+    return undisturbed_digest(tmp_path_factory.mktemp("undisturbed"), long_config(), objects)

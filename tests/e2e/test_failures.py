@@ -1,0 +1,165 @@
+"""Everything that ends in the middle of a training, one test each (docs/failures.md).
+
+After each of them the records are those of a training that nothing disturbed, to the
+bit, and every start of the run is an execution in the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from platform_under_test import Namespace, wait_until
+from training_under_test import (
+    assert_verified,
+    digest_of,
+    install,
+    iterations,
+    long_config,
+    the_run,
+    values,
+    wait_for_training,
+)
+
+from rsc.store.engine import create_engine
+from rsc.store.executions import ExecutionOutcome, list_executions
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+LOST, INTERRUPTED, COMPLETED, CANCELLED = (
+    ExecutionOutcome.LOST,
+    ExecutionOutcome.INTERRUPTED,
+    ExecutionOutcome.COMPLETED,
+    ExecutionOutcome.CANCELLED,
+)
+BEFORE = 12  # iterations of the long training that pass before something happens
+
+
+def outcomes(namespace: Namespace, run_id: str) -> list[ExecutionOutcome]:
+    """Return how each start of the run ended, in order."""
+    engine = create_engine(namespace.database_url)
+    try:
+        return [row.outcome for row in list_executions(engine, run_id)]
+    finally:
+        engine.dispose()
+
+
+def begin(namespace: Namespace, **rayjob: int) -> str:
+    """Install a release and return the run once it is well on its way."""
+    given = values(namespace, long_config())
+    given["rayjob"] |= rayjob
+    run_id = install(namespace, given)
+    wait_for_training(namespace, run_id, beyond=BEFORE)
+    return run_id
+
+
+def trains_again(namespace: Namespace, run_id: str, event: Callable[[], object], capsys) -> float:
+    """Let something happen; return the seconds until the run trains past where it was."""
+    event()
+    reached, started = iterations(namespace, run_id), time.monotonic()
+    wait_for_training(namespace, run_id, beyond=reached + 1)
+    seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\ntraining again after {seconds:.0f} s")
+    return seconds
+
+
+def assert_completed(namespace: Namespace, run_id: str, digest: str) -> None:
+    """Fail unless the run completed with the records of an undisturbed one."""
+    assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
+    assert the_run(namespace, run_id).state == "completed"
+    assert_verified(namespace, run_id)
+    assert digest_of(namespace.database_url, run_id) == digest
+
+
+@pytest.mark.parametrize("grace", [0, None], ids=["force", "grace"])
+def test_a_lost_sampler_pod_costs_seconds(namespace, long_digest, capsys, grace):
+    run_id = begin(namespace)
+    victim = namespace.ready("sampler")[0]
+    seconds = trains_again(
+        namespace, run_id, lambda: namespace.delete_pod(victim, grace=grace), capsys
+    )
+    assert seconds < 180
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [COMPLETED]
+
+
+def test_a_lost_learner_pod_costs_no_attempt(namespace, long_digest, capsys):
+    run_id = begin(namespace)
+    (victim,) = namespace.ready("learner")
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [COMPLETED]
+
+
+def test_a_killed_head_pod_starts_the_run_again(namespace, long_digest, capsys):
+    run_id = begin(namespace)
+    (victim,) = namespace.ready("head")
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [LOST, COMPLETED]
+
+
+def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, long_digest, capsys):
+    run_id = begin(namespace)
+    (victim,) = namespace.ready("head")
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim), capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
+
+
+def test_a_lost_submitter_pod_changes_nothing(namespace, long_digest, capsys):
+    run_id = begin(namespace)
+    selector = f"rsc.dev/run-id={run_id},app.kubernetes.io/component=submitter"
+    (victim,) = namespace.get("pods", selector=selector)
+    name = victim["metadata"]["name"]
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(name, grace=0), capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [COMPLETED]
+
+
+def test_a_stopped_ray_job_ends_in_order(namespace):
+    run_id = begin(namespace)
+    (head,) = namespace.ready("head")
+    job = namespace.rayjob(run_id)["jobId"]
+    namespace.exec(head, "ray", "job", "stop", "--no-wait", job, container="ray-head")
+    assert namespace.wait_for_end(run_id)[:2] == ("STOPPED", "Complete")
+    assert the_run(namespace, run_id).state == "interrupted"
+    assert_verified(namespace, run_id)
+    assert outcomes(namespace, run_id) == [INTERRUPTED]
+
+
+def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, long_digest, capsys):
+    run_id = begin(namespace)
+
+    def suspend(state: str) -> str:
+        patch = f'{{"spec": {{"suspend": {state}}}}}'
+        return namespace.kubectl("patch", "rayjob", run_id, "--type=merge", "-p", patch)
+
+    suspend("true")
+    wait_until(
+        lambda: the_run(namespace, run_id).state == "interrupted" and not namespace.pods("head"),
+        seconds=240,
+        what="the suspended run to end in order",
+    )
+    assert namespace.states(run_id)[1] == "Suspended"
+    assert_verified(namespace, run_id)
+    trains_again(namespace, run_id, lambda: suspend("false"), capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
+
+
+def test_the_deadline_ends_a_run_with_a_checkpoint(namespace):
+    given = values(namespace, long_config(50_000_000))
+    given["rayjob"] |= {"activeDeadlineSeconds": 150}
+    run_id = install(namespace, given)
+    wait_for_training(namespace, run_id)
+    assert namespace.wait_for_end(run_id)[1:] == ("Failed", "DeadlineExceeded")
+    wait_until(
+        lambda: the_run(namespace, run_id).state == "interrupted",
+        seconds=240,
+        what="the run to end in order after its deadline",
+    )
+    assert_verified(namespace, run_id)
+    assert outcomes(namespace, run_id) == [INTERRUPTED]

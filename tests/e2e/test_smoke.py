@@ -1,0 +1,81 @@
+"""What continuous integration proves on every change: one RayJob as it is, and verified."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import yaml
+from training_under_test import ROOT, START_SECONDS, assert_verified, scalar, wait_for_training
+
+RUN = "rsc-train-r1"
+MANIFEST = ROOT / "k8s" / "rayjob.yaml"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.smoke, pytest.mark.timeout(1500)]
+
+
+def open_to_services(namespace) -> None:
+    """Let pods reach what the plain manifest leaves to the namespace: services, DNS, API server."""
+    everywhere: list[dict[str, Any]] = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]
+    namespace.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "egress"},
+            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": everywhere},
+        }
+    )
+
+
+def manifest_text(path, namespace) -> str:
+    """Return a shipped manifest with the image under test."""
+    return path.read_text().replace("localhost/rsc:dev", namespace.image)
+
+
+def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(namespace, capsys):
+    open_to_services(namespace)
+    started = time.monotonic()
+    namespace.kubectl("apply", "-f", "-", given=manifest_text(MANIFEST, namespace))
+    wait_for_training(namespace, RUN)
+    first = time.monotonic() - started
+    assert namespace.wait_for_end(RUN)[:2] == ("SUCCEEDED", "Complete")
+    with capsys.disabled():
+        whole = time.monotonic() - started
+        print(f"\nkubectl apply to the first iteration: {first:.0f} s, to the end: {whole:.0f} s")
+
+    verify = manifest_text(ROOT / "k8s" / "verify.yaml", namespace)
+    namespace.kubectl("apply", "-f", "-", given=verify)
+    done = f"--timeout={START_SECONDS}s"
+    namespace.kubectl(
+        "wait", "job", f"rsc-train-verify-{RUN[-2:]}", "--for=condition=complete", done
+    )
+    assert_verified(namespace, RUN)
+
+    source = scalar(namespace, "SELECT config FROM training_runs WHERE run_id = %s", RUN)
+    assert (source if isinstance(source, dict) else json.loads(source))["data"]["manifest"] == (
+        "s3://rsc/prices/manifest.json"
+    )
+    question = (
+        "SELECT uri FROM checkpoints JOIN trials USING (trial_id) "
+        "WHERE run_id = %s AND kind = 'best'"
+    )
+    best = scalar(namespace, question, RUN)
+    assert best.startswith(f"s3://rsc/runs/{RUN}/fold-0/checkpoint-")
+    key = best.removeprefix("s3://rsc/").rstrip("/") + "/manifest.json"
+    assert key in namespace.objects.keys(f"runs/{RUN}/")
+    assert f"runs/{RUN}/report.html" in namespace.objects.keys(f"runs/{RUN}/")
+
+    # A finished RayJob is not run again by applying it again: what a person would trip over.
+    again = namespace.kubectl("apply", "-f", "-", given=manifest_text(MANIFEST, namespace))
+    assert f"rayjob.ray.io/{RUN} unchanged" in again
+    time.sleep(5)
+    assert namespace.states(RUN)[1] == "Complete"
+
+
+def test_the_manifest_says_how_to_train_again():
+    text = MANIFEST.read_text()
+    head = text[: text.index("apiVersion")]
+    assert "again" in head
+    assert len(list(yaml.safe_load_all(text))) > 3

@@ -18,7 +18,25 @@ from typing import Annotated
 
 import typer
 
-from rsc.cli import compare, config, data, database, evaluate, report, reset, runs, train, verify
+from rsc.cli import (
+    cancel,
+    compare,
+    config,
+    data,
+    database,
+    evaluate,
+    logs,
+    plan,
+    preflight,
+    report,
+    reset,
+    runs,
+    status,
+    stop,
+    submit,
+    train,
+    verify,
+)
 from rsc.cli.help_texts import examples
 from rsc.cli.output import print_error, print_json, say
 from rsc.errors import RscError
@@ -70,6 +88,7 @@ def root(
 
 
 train.register(app)
+stop.register(app)
 evaluate.register(app)
 runs.register(app)
 compare.register(app)
@@ -77,8 +96,14 @@ verify.register(app)
 report.register(app)
 reset.register(app)
 data.register(app)
+preflight.register(app)
 config.register(app)
 database.register(app)
+plan.register(app)
+submit.register(app)
+status.register(app)
+logs.register(app)
+cancel.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

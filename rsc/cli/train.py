@@ -1,4 +1,10 @@
-"""`rsc train`: one YAML in, a trained and judged agent out."""
+"""`rsc train`: one YAML in, a trained and judged agent out.
+
+Two ways of the same command. A person's run gets an id of its own and ends with 130 on
+Ctrl-C. A managed start (--run-id, RSC_RUN_ID) goes on with the run of that id whoever
+held it, and its exit code is for a machine: 0 done or cancelled, 75 start me again, 1 a
+restart would fail the same way.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +22,25 @@ from rsc.cli.help_texts import (
     QuietOption,
     examples,
 )
+from rsc.cli.managed import (
+    PlacementOption,
+    RunIdOption,
+    StorageOption,
+    TimeBudgetOption,
+    require_run_id,
+    train_as_told,
+)
 from rsc.errors import RscError, UserError
 
 if TYPE_CHECKING:
     from rsc.config.run import RunConfig
+    from rsc.training.results import RunResult
 
 _EXAMPLES = (
     "rsc train examples/01-first-run.yaml",
     "rsc train examples/01-first-run.yaml --set training.lr=3e-4 --set seed=2",
     "rsc train --resume last",
+    "rsc train run.yaml --run-id nightly-7 --storage s3://bucket/runs --placement cluster",
 )
 
 
@@ -50,6 +66,10 @@ def train(
             "--resume", metavar="RUN", help="Go on with an unfinished run; its settings stay."
         ),
     ] = None,
+    run_id: RunIdOption = None,
+    placement: PlacementOption = "driver",
+    storage: StorageOption = "runs",
+    time_budget: TimeBudgetOption = None,
     database: DatabaseOption = None,
     *,
     json: JsonOption = False,
@@ -60,9 +80,25 @@ def train(
     Everything is recorded in the database while it happens. Ctrl-C ends the run in order,
     with a checkpoint; --resume goes on from there, also after a kill or a crash.
     """
+    from rsc.log import configure_logging
+
+    configure_logging()
+    managed = run_id is not None and resume is None
     config = _configuration(file, override or [], resume)
-    run_id = _run_to_resume(resume, database) if resume else None
-    _train(config, run_id, database, json=json, quiet=quiet)
+    if managed and config is not None and run_id is not None:
+        result = train_as_told(
+            config,
+            require_run_id(run_id),
+            database=database,
+            placement=placement,
+            storage=storage,
+            time_budget=time_budget,
+            quiet=quiet,
+        )
+    else:
+        resumed = _run_to_resume(resume, database) if resume else None
+        result = _train(config, resumed, database, placement, storage, time_budget, quiet=quiet)
+    _print(result, database, storage, json=json)
 
 
 def _configuration(file: str | None, override: list[str], resume: str | None) -> RunConfig | None:
@@ -96,23 +132,51 @@ def _run_to_resume(reference: str, database: str | None) -> str:
 
 
 def _train(
-    config: RunConfig | None, resume: str | None, database: str | None, *, json: bool, quiet: bool
-) -> None:
+    config: RunConfig | None,
+    resume: str | None,
+    database: str | None,
+    placement: str,
+    storage: str,
+    time_budget: float | None,
+    *,
+    quiet: bool,
+) -> RunResult:
     from rsc.cli.progress import progress_listener
-    from rsc.cli.results import print_result
-    from rsc.log import configure_logging
 
-    configure_logging()
     progress = progress_listener(quiet=quiet)
     if threading.current_thread() is threading.main_thread():
         # Until training listens to signals itself, a polite kill ends as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Seconds, so only after everything that can be refused without it was refused.
-    from rsc.training.run import RunInterruptedError, train_run
+    from rsc.training.attempt import Placement
+    from rsc.training.run import train_run
+    from rsc.training.watch import RunInterruptedError
 
     try:
-        result = train_run(config, database_url=database, resume=resume, progress=progress)
+        return train_run(
+            config,
+            database_url=database,
+            resume=resume,
+            storage=storage,
+            placement=Placement(placement),
+            time_budget=time_budget,
+            progress=progress,
+        )
     except RunInterruptedError as error:
         hint = f"rsc train --resume {error} goes on with it."
         raise StoppedError(f"run {error} was interrupted; its checkpoint is kept", hint) from error
+
+
+def _print(result: RunResult, database: str | None, storage: str, *, json: bool) -> None:
+    from rsc.cli.managed import keep_report
+    from rsc.cli.output import print_json, say
+    from rsc.cli.results import print_result
+
+    if result.cancelled:
+        if json:
+            print_json({"run_id": result.run_id, "state": "cancelled"})
+        say(f"run {result.run_id} was cancelled; its checkpoint is kept")
+        return
+    if result.trials:
+        keep_report(result.run_id, database, storage)
     print_result(database, result.run_id, json=json)

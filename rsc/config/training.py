@@ -149,3 +149,9 @@ class ResourcesConfig(_Settings):
         0, ge=0, le=1, description="learner processes; 0 learns in the driver"
     )
     num_gpus_per_learner: float = Field(0, ge=0, le=8, description="GPUs of a learner")
+    recovery_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="longest wait for a lost env runner; null: 180 here, 600 on a cluster",
+    )

@@ -18,13 +18,13 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
 
 from rsc.errors import UserError
 
 MANIFEST = "manifest.json"
-_PREFIX = "checkpoint-"
+PREFIX = "checkpoint-"
 _FORMAT = 1
 
 
@@ -35,7 +35,9 @@ class Checkpoint:
     Attributes
     ----------
     path : Path
-        Its folder.
+        Its folder on this machine.
+    uri : str
+        Where it is kept: that folder, or its place in an object store.
     iteration : int
         Training iterations it has behind it.
     steps : int
@@ -51,12 +53,54 @@ class Checkpoint:
     """
 
     path: Path
+    uri: str
     iteration: int
     steps: int
     config_digest: str
     digest: str
     size_bytes: int
     progress: dict[str, Any]
+
+
+class CheckpointStore(Protocol):
+    """Where the checkpoints of one trial are kept."""
+
+    def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
+        """Save `algorithm`; the checkpoint can be seen only when it is whole."""
+
+    def newest(self, *, config_digest: str) -> Checkpoint | None:
+        """Return the newest complete checkpoint, None if there is none yet."""
+
+    def at(self, iteration: int, *, config_digest: str) -> Checkpoint:
+        """Return the checkpoint of one iteration."""
+
+    def keep_only(self, iterations: Iterable[int]) -> None:
+        """Delete the checkpoints of other iterations."""
+
+
+class FolderCheckpoints:
+    """Checkpoints in a folder of this machine, or one that all machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
+        """Do what `save_checkpoint` does."""
+        return save_checkpoint(
+            algorithm, self.folder, config_digest=config_digest, progress=progress
+        )
+
+    def newest(self, *, config_digest: str) -> Checkpoint | None:
+        """Do what `newest_checkpoint` does."""
+        return newest_checkpoint(self.folder, config_digest=config_digest)
+
+    def at(self, iteration: int, *, config_digest: str) -> Checkpoint:
+        """Do what `checkpoint_at` does."""
+        return checkpoint_at(self.folder, iteration, config_digest=config_digest)
+
+    def keep_only(self, iterations: Iterable[int]) -> None:
+        """Do what `keep_only` does."""
+        keep_only(self.folder, iterations)
 
 
 def save_checkpoint(
@@ -69,7 +113,7 @@ def save_checkpoint(
     UserError
         The disk is full or the folder cannot be written.
     """
-    name = f"{_PREFIX}{algorithm.iteration:06d}"
+    name = f"{PREFIX}{algorithm.iteration:06d}"
     hidden = folder / f".{name}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +154,7 @@ def _from_manifest(path: Path, manifest: dict[str, Any]) -> Checkpoint:
     listing = json.dumps(files, sort_keys=True).encode()
     return Checkpoint(
         path=path,
+        uri=path.absolute().as_uri(),
         iteration=manifest["iteration"],
         steps=manifest["steps"],
         config_digest=manifest["config_digest"],
@@ -173,7 +218,7 @@ def _check_files(path: Path, files: dict[str, list[Any]]) -> None:
 
 def newest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
     """Return the newest complete checkpoint of a trial, None if it has none yet."""
-    paths = sorted(folder.glob(f"{_PREFIX}*"))
+    paths = sorted(folder.glob(f"{PREFIX}*"))
     if not paths:
         return None
     return open_checkpoint(paths[-1], config_digest=config_digest)
@@ -181,7 +226,7 @@ def newest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
 
 def checkpoint_at(folder: Path, iteration: int, *, config_digest: str) -> Checkpoint:
     """Return the checkpoint of one iteration."""
-    return open_checkpoint(folder / f"{_PREFIX}{iteration:06d}", config_digest=config_digest)
+    return open_checkpoint(folder / f"{PREFIX}{iteration:06d}", config_digest=config_digest)
 
 
 def path_of(uri: str) -> Path:
@@ -196,8 +241,8 @@ def restore(algorithm: Any, checkpoint: Checkpoint) -> None:
 
 def keep_only(folder: Path, iterations: Iterable[int]) -> None:
     """Delete checkpoints of other iterations, and what a killed process left half written."""
-    keep = {f"{_PREFIX}{iteration:06d}" for iteration in iterations}
-    for path in folder.glob(f"*{_PREFIX}*"):
+    keep = {f"{PREFIX}{iteration:06d}" for iteration in iterations}
+    for path in folder.glob(f"*{PREFIX}*"):
         if path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)
 

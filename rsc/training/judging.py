@@ -18,6 +18,7 @@ from rsc.errors import UserError
 from rsc.market.build import build_market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
+from rsc.objects import is_object_uri
 from rsc.store.engine import check_schema, create_engine
 from rsc.store.queries import RunRow, TrialRow, find_run, list_checkpoints, list_trials
 from rsc.store.rows import CheckpointKind
@@ -26,8 +27,10 @@ from rsc.trading.records import Phase
 from rsc.training.checkpoints import Checkpoint, open_checkpoint, path_of, restore
 from rsc.training.evaluation import Evaluation, evaluate, greedy_decisions
 from rsc.training.plan import TrialPlan
+from rsc.training.preparing import require_same_prices
 from rsc.training.ray_session import local_ray
-from rsc.training.run import require_same_prices
+from rsc.training.remote_checkpoints import fetch_checkpoint
+from rsc.training.storage import Storage
 from rsc.training.trial import build_algorithm
 
 
@@ -82,8 +85,11 @@ def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfi
     if not rows:
         message = f"run {run.run_id} had no best checkpoint in fold {trial.fold}, must have one"
         raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN")
-    path = path_of(rows[0].uri)
-    return open_checkpoint(path, config_digest=config_digest(config))
+    uri, digest = rows[0].uri, config_digest(config)
+    if is_object_uri(uri):
+        scratch = Storage(uri).scratch(run.run_id) / f"fold-{trial.fold}"
+        return fetch_checkpoint(uri, scratch / uri.rpartition("/")[2], config_digest=digest)
+    return open_checkpoint(path_of(uri), config_digest=digest)
 
 
 def _judge(

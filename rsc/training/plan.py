@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from rsc.config.run import RunConfig
 from rsc.market.splits import Fold
 
+# A restarted env runner imports torch and RLlib (6-8 s on two cores); then give up.
+RECOVERY_SECONDS = 180.0
+# A new node is bought, its image pulled and its pod started: minutes, rarely more than ten.
+CLUSTER_RECOVERY_SECONDS = 600.0
+
 
 @unique
 class Stream(IntEnum):
@@ -44,12 +49,23 @@ class TrialPlan:
         Key of the trial in the database; the high bits of its episode ids.
     seed : int
         Root of every random stream of the trial.
+    on_cluster : bool
+        Whether env runners and learner are placed by the resources of their pods.
     """
 
     config: RunConfig
     fold: Fold
     trial_id: int
     seed: int
+    on_cluster: bool = False
+
+    @property
+    def recovery_seconds(self) -> float:
+        """How long a lost env runner is waited for: a process here, a new pod there."""
+        given = self.config.resources.recovery_seconds
+        if given is not None:
+            return given
+        return CLUSTER_RECOVERY_SECONDS if self.on_cluster else RECOVERY_SECONDS
 
     @property
     def fragment_rows(self) -> int:

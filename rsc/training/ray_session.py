@@ -1,4 +1,4 @@
-"""A Ray to work with: the one that is there, or a local one until the end.
+"""A Ray to work with: the one that is there, a cluster's, or a local one until the end.
 
 Ray says much that is of no use to a person who trains (every actor that could be
 restarted is an error to its core); here it is told to be quiet, and only here.
@@ -18,8 +18,21 @@ from rsc.errors import TemporaryError
 
 
 @contextmanager
-def local_ray(config: RunConfig) -> Iterator[None]:
-    """Have a Ray to work with: the one that is there, or a local one until the end."""
+def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
+    """Have a Ray to work with: the one that is there, or a local one until the end.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Says how many processes there will be.
+    on_cluster : bool
+        Connect to the cluster that this process runs in; never start a Ray.
+
+    Raises
+    ------
+    TemporaryError
+        Ray did not start, or there is no cluster to connect to.
+    """
     if ray.is_initialized():
         yield
         return
@@ -34,11 +47,12 @@ def local_ray(config: RunConfig) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     resources = config.resources
     processes = resources.num_env_runners + resources.num_learners + 1
-    remote = "RAY_ADDRESS" in os.environ
+    address = os.environ.get("RAY_ADDRESS") or ("auto" if on_cluster else "local")
+    remote = address != "local"
     try:
         with _silent_stderr():  # the core announces its log level there, whatever it is
             ray.init(
-                address=os.environ.get("RAY_ADDRESS"),
+                address=address,
                 num_cpus=None if remote else max(os.cpu_count() or 1, processes),
                 include_dashboard=None if remote else False,
                 log_to_driver=False,

@@ -14,18 +14,22 @@ from rsc.training.trial import TrialResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What a completed run found.
+    """What a run found that ended as it was wanted.
 
     Attributes
     ----------
     run_id : str
         Its id.
     trials : tuple of TrialResult
-        One for each fold.
+        One for each fold; empty when this start had nothing to train any more.
+    cancelled : bool
+        Whether it ended because somebody asked it to: not completed, and not to be resumed
+        by itself.
     """
 
     run_id: str
     trials: tuple[TrialResult, ...] = field(default=())
+    cancelled: bool = False
 
 
 def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:

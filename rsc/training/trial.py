@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,26 +20,26 @@ import ray
 
 from rsc.config.progress import EvaluationProgress, IterationProgress, ProgressListener
 from rsc.config.training import DqnConfig
-from rsc.errors import UserError
+from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
-from rsc.store.rows import CheckpointKind, CheckpointRow, EvaluationRow, IterationRow, TrialContext
+from rsc.store.rows import CheckpointKind, IterationRow, TrialContext
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
 from rsc.trading.series import AccountSeries
-from rsc.training.algorithms.base import ColumnarAlgorithm, configure
+from rsc.training.algorithms.base import ColumnarAlgorithm
+from rsc.training.algorithms.configuration import configure
 from rsc.training.algorithms.dqn import PointerDQNConfig
 from rsc.training.algorithms.ppo import PointerPPOConfig
-from rsc.training.checkpoints import (
-    Checkpoint,
-    checkpoint_at,
-    keep_only,
-    newest_checkpoint,
-    restore,
-    save_checkpoint,
-)
+from rsc.training.checkpoints import CheckpointStore, restore
 from rsc.training.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
+from rsc.training.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.plan import TrialPlan
-from rsc.training.recorder import Recorder
+from rsc.training.recorder import FLUSH_SECONDS, Recorder
+
+# A checkpoint that may be left out is not worth waiting for a database that is away.
+_OPTIONAL_FLUSH_SECONDS = 5.0
+# Between a signal and the end: pods have little time left.
+_LAST_FLUSH_SECONDS = 45.0
 
 
 class StopRequestedError(Exception):
@@ -126,27 +125,49 @@ def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm
     return algorithm
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTask:
+    """What a process needs to know to train one trial; small, and the same after a restart.
+
+    Attributes
+    ----------
+    plan : TrialPlan
+        What to train.
+    context : TrialContext
+        Who writes.
+    checkpoints : CheckpointStore
+        Where its checkpoints lie.
+    last_checkpoint : str or None
+        Where an earlier attempt left its last one; None: there was none.
+    config_digest : str
+        Digest of the configuration that checkpoints must belong to.
+    """
+
+    plan: TrialPlan
+    context: TrialContext
+    checkpoints: CheckpointStore
+    last_checkpoint: str | None
+    config_digest: str
+
+
 class Trial:
-    """Trains one plan to its end, from the newest checkpoint if there is one."""
+    """Trains one task to its end, from the newest checkpoint if there is one."""
 
     def __init__(
         self,
-        plan: TrialPlan,
-        market: Market,
+        task: TrialTask,
+        market: ray.ObjectRef,
         *,
-        context: TrialContext,
         recorder: Recorder,
-        folder: Path,
-        last_checkpoint: Path | None,
-        config_digest: str,
         progress: ProgressListener,
         stop_requested: Callable[[], bool],
+        finish_requested: Callable[[], bool],
     ) -> None:
-        self.plan, self.market, self.context = plan, market, context
-        self.recorder, self.folder = recorder, folder
-        self.last_checkpoint = last_checkpoint
-        self.config_digest, self.progress = config_digest, progress
-        self.stop_requested = stop_requested
+        self.task, self.plan, self.context = task, task.plan, task.context
+        self.market: Market = ray.get(market)
+        self._market_reference = market
+        self.recorder, self.progress = recorder, progress
+        self.stop_requested, self.finish_requested = stop_requested, finish_requested
         self.selection = Selection()
 
     def run(self) -> TrialResult:
@@ -157,11 +178,13 @@ class Trial:
         StopRequestedError
             A stop was requested; a checkpoint was written.
         """
-        algorithm = build_algorithm(self.plan, ray.put(self.market))
+        algorithm = build_algorithm(self.plan, self._market_reference)
         algorithm.record_sink = self._append
-        algorithm.stop_requested = self.stop_requested
+        algorithm.stop_requested = lambda: self.stop_requested() or self.finish_requested()
         try:
             self._restore(algorithm)
+            if self.stop_requested() and not self.selection.done:
+                self._stop_before_training(algorithm)
             while not self.selection.done:
                 self._iterate(algorithm)
             return self._finish(algorithm)
@@ -172,12 +195,12 @@ class Trial:
         self.recorder.append(self.context, batch)
 
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
-        checkpoint = newest_checkpoint(self.folder, config_digest=self.config_digest)
-        if checkpoint is None and self.last_checkpoint is None:
+        checkpoint = self.task.checkpoints.newest(config_digest=self.task.config_digest)
+        if checkpoint is None and self.task.last_checkpoint is None:
             return
         if checkpoint is None:
             raise UserError(
-                f"{self.last_checkpoint}: the checkpoint was missing, must be there to go on",
+                f"{self.task.last_checkpoint}: the checkpoint was missing, must be there to go on",
                 "put it back, or train a new run",
             )
         restore(algorithm, checkpoint)
@@ -196,6 +219,12 @@ class Trial:
         over = algorithm.steps >= self.plan.config.training.total_steps
         if self.stop_requested() and not over:
             self._interrupt(algorithm)
+        if self.finish_requested() and not over:
+            over = True
+            self.progress.message(
+                f"the time budget was used up after {algorithm.steps:,} steps: "
+                "the best checkpoint is judged"
+            )
         if over or algorithm.iteration % self.plan.config.evaluation.interval == 0:
             self._validate(algorithm, over=over)
 
@@ -226,9 +255,15 @@ class Trial:
             )
         )
 
+    def _stop_before_training(self, algorithm: ColumnarAlgorithm) -> None:
+        """End in order what has not trained yet: nothing is open but what was restored."""
+        if algorithm.iteration:
+            self._interrupt(algorithm)
+        raise StopRequestedError
+
     def _interrupt(self, algorithm: ColumnarAlgorithm) -> None:
         algorithm.interrupt_episodes()
-        self._checkpoint(algorithm, best=False)
+        self._checkpoint(algorithm, best=False, seconds=_LAST_FLUSH_SECONDS)
         raise StopRequestedError
 
     def _validate(self, algorithm: ColumnarAlgorithm, *, over: bool) -> None:
@@ -264,23 +299,28 @@ class Trial:
         if early or over:
             self.selection.done = True
             algorithm.interrupt_episodes()
-        self._checkpoint(algorithm, best=best)
+        if best or self.selection.done:
+            self._checkpoint(algorithm, best=best, seconds=FLUSH_SECONDS)
+            return
+        try:
+            self._checkpoint(algorithm, best=False, seconds=_OPTIONAL_FLUSH_SECONDS)
+        except TemporaryError as error:
+            self.progress.message(f"no checkpoint this time, training goes on: {error.message}")
 
-    def _checkpoint(self, algorithm: ColumnarAlgorithm, *, best: bool) -> None:
+    def _checkpoint(self, algorithm: ColumnarAlgorithm, *, best: bool, seconds: float) -> None:
         """Save after all records are in the database, so that a checkpoint never runs ahead."""
-        self.recorder.flush()
-        checkpoint = save_checkpoint(
+        self.recorder.flush(seconds)
+        checkpoint = self.task.checkpoints.save(
             algorithm,
-            self.folder,
-            config_digest=self.config_digest,
+            config_digest=self.task.config_digest,
             progress=asdict(self.selection),
         )
         kinds = [CheckpointKind.LAST] + ([CheckpointKind.BEST] if best else [])
         for kind in kinds:
             self.recorder.write("add_checkpoint", self.context, checkpoint_row(checkpoint, kind))
-        self.recorder.flush()
+        self.recorder.flush(seconds)
         kept = {algorithm.iteration, self.selection.best_iteration or algorithm.iteration}
-        keep_only(self.folder, kept)
+        self.task.checkpoints.keep_only(kept)
 
     # --- judging ------------------------------------------------------------------------
 
@@ -309,7 +349,7 @@ class Trial:
         best = self.selection.best_iteration or algorithm.iteration
         iterations, steps = algorithm.iteration, algorithm.steps
         if best != algorithm.iteration:
-            checkpoint = checkpoint_at(self.folder, best, config_digest=self.config_digest)
+            checkpoint = self.task.checkpoints.at(best, config_digest=self.task.config_digest)
             restore(algorithm, checkpoint)
         validation = self._evaluate(algorithm, Phase.VALIDATION, best)  # recorded when it was best
         test = self._evaluate(algorithm, Phase.TEST, best)
@@ -335,42 +375,3 @@ class Trial:
             self._record(baseline, checkpoint_iteration=None, is_final=phase is Phase.TEST)
             found[baseline.policy] = baseline.performance
         return found
-
-
-def selection_value(evaluation: Evaluation, metric: str) -> float | None:
-    """Return the validation figure that chooses the best checkpoint."""
-    if metric == "episode_return":
-        return evaluation.episode_return
-    value: float | None = getattr(evaluation.performance, metric)
-    return value
-
-
-def evaluation_row(
-    evaluation: Evaluation, *, checkpoint_iteration: int | None, is_final: bool
-) -> EvaluationRow:
-    """Return the row of an evaluation."""
-    judged_series = evaluation.performance
-    return EvaluationRow(
-        phase=evaluation.phase,
-        iteration=evaluation.iteration,
-        policy=evaluation.policy,
-        periods_per_year=judged_series.periods_per_year,
-        step_count=judged_series.bars,
-        episode_return=evaluation.episode_return,
-        metrics=judged_series.as_dict(),
-        undefined=judged_series.undefined,
-        is_final=is_final,
-        checkpoint_iteration=checkpoint_iteration,
-    )
-
-
-def checkpoint_row(checkpoint: Checkpoint, kind: CheckpointKind) -> CheckpointRow:
-    """Return the row of a checkpoint."""
-    return CheckpointRow(
-        iteration=checkpoint.iteration,
-        kind=kind,
-        uri=checkpoint.path.absolute().as_uri(),
-        digest=checkpoint.digest,
-        size_bytes=checkpoint.size_bytes,
-        environment_steps=checkpoint.steps,
-    )

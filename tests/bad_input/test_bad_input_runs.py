@@ -68,7 +68,7 @@ def trained(tmp_path_factory, ray_session):
     path = folder / "run.yaml"
     path.write_text(RUN_FILE)
     url = f"sqlite:///{folder}/rsc.db"
-    train_run(load_run_config(str(path), []), database_url=url, folder=folder / "runs")
+    train_run(load_run_config(str(path), []), database_url=url, storage=folder / "runs")
     engine = create_engine(url)
     with writing(engine) as connection:
         connection.execute(sa.text("UPDATE training_runs SET state = 'interrupted'"))

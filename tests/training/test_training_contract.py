@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 @pytest.fixture
 def train(ray_session, tmp_path, database_url):
     def run(config):
-        result = train_run(config, database_url=database_url, folder=tmp_path / "runs")
+        result = train_run(config, database_url=database_url, storage=tmp_path / "runs")
         return result, create_engine(database_url)
 
     return run
@@ -37,7 +37,7 @@ def test_a_learner_process_changes_no_record(ray_session, tmp_path, algorithm, r
     for learners in (0, 1):
         url = f"sqlite:///{tmp_path}/{learners}.db"
         config = small_config(algorithm, runners=runners, learners=learners)
-        result = train_run(config, database_url=url, folder=tmp_path / str(learners))
+        result = train_run(config, database_url=url, storage=tmp_path / str(learners))
         check_run(result, create_engine(url))
         digests.append(record_digest(create_engine(url), result.run_id))
     assert digests[0] == digests[1]
@@ -70,7 +70,7 @@ def test_the_same_config_and_seed_give_equal_records(ray_session, tmp_path, algo
     for name in ("first", "second"):
         url = f"sqlite:///{tmp_path / name}.db"
         config = small_config(algorithm, runners=runners)
-        result = train_run(config, database_url=url, folder=tmp_path / name)
+        result = train_run(config, database_url=url, storage=tmp_path / name)
         digests.append(record_digest(create_engine(url), result.run_id))
     assert digests[0] == digests[1]
 
@@ -80,6 +80,6 @@ def test_another_seed_gives_other_records(ray_session, tmp_path):
     for seed in (1, 2):
         url = f"sqlite:///{tmp_path / str(seed)}.db"
         config = small_config().model_copy(update={"seed": seed})
-        result = train_run(config, database_url=url, folder=tmp_path / str(seed))
+        result = train_run(config, database_url=url, storage=tmp_path / str(seed))
         digests.append(record_digest(create_engine(url), result.run_id))
     assert digests[0] != digests[1]

@@ -21,7 +21,6 @@ import ray
 import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -31,65 +30,22 @@ from rsc.market.matrix import Market
 from rsc.trading.records import RecordBatch
 from rsc.training.env_runner import (
     ACCOUNTS_KEY,
-    BatchEnvRunner,
     Reply,
-    action_space,
     episode_returns,
-    observation_space,
 )
 from rsc.training.learner import STATE_AFTER_UPDATE
 from rsc.training.plan import TrialPlan
 from rsc.training.replay import Columns
 
 PROGRESS_KEY = "rsc_progress"
-# A restarted env runner imports torch and RLlib (6-8 s on two cores); then give up.
-RECOVERY_SECONDS = 180.0
+# On a cluster an answer may also get lost without an actor dying: then it is asked again,
+# which changes nothing, after so many times the longest round so far.
+_PATIENCE_ROUNDS = 5
+_LEAST_PATIENCE_SECONDS = 30.0
+# Before the first answer: a runner loads its compiled kernels.
+_FIRST_PATIENCE_SECONDS = 120.0
 
 RecordSink = Callable[[RecordBatch], None]
-
-
-def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -> AlgorithmConfig:
-    """Set on an RLlib config what is the same for every algorithm.
-
-    Parameters
-    ----------
-    config : AlgorithmConfig
-        Config of an algorithm class of this package.
-    plan : TrialPlan
-        What to do.
-    market : ObjectRef
-        The shared matrix in the object store.
-    """
-    training, resources = plan.config.training, plan.config.resources
-    space = ray.get(market)
-    return (
-        config.environment(
-            env="rsc",
-            observation_space=observation_space(plan, space),
-            action_space=action_space(plan),
-            env_config={"plan": plan, "market": market},
-        )
-        .framework("torch")
-        .env_runners(
-            env_runner_cls=BatchEnvRunner,
-            num_env_runners=resources.num_env_runners,
-            num_envs_per_env_runner=resources.num_envs_per_env_runner,
-            rollout_fragment_length=training.rollout_fragment_length,
-            create_local_env_runner=resources.num_env_runners == 0,
-        )
-        .learners(
-            num_learners=resources.num_learners,
-            num_gpus_per_learner=resources.num_gpus_per_learner,
-        )
-        .fault_tolerance(
-            restart_failed_env_runners=True,
-            delay_between_env_runner_restarts_s=0,
-            max_num_env_runner_restarts=100,
-        )
-        .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
-        .debugging(seed=plan.seed % 2**31, log_level="ERROR")
-        .training(lr=training.lr, gamma=training.gamma)
-    )
 
 
 class ColumnarAlgorithm(Algorithm):
@@ -108,6 +64,7 @@ class ColumnarAlgorithm(Algorithm):
         self.returns: list[float] = []
         self._runner_states: dict[int, dict[str, Any]] = {}
         self._weights_ref: ray.ObjectRef | None = None
+        self._longest_round = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sampling")
         self._pairs = self._weight_pairs()
 
@@ -200,21 +157,34 @@ class ColumnarAlgorithm(Algorithm):
         return replies
 
     def _ask_remote(self, request: dict[str, Any]) -> list[Reply]:
-        group = self.env_runner_group
+        group, began = self.env_runner_group, time.monotonic()
         expected = set(range(1, self.plan.runner_count + 1))
-        answers = group.foreach_env_runner("sample", kwargs=request, local_env_runner=False)
+        answers = group.foreach_env_runner(
+            "sample", kwargs=request, local_env_runner=False, timeout_seconds=self._patience
+        )
         replies = {reply.runner: reply for reply in answers}
-        deadline = time.monotonic() + RECOVERY_SECONDS
+        if len(replies) == len(expected):
+            self._longest_round = max(self._longest_round, time.monotonic() - began)
+        wait = self.plan.recovery_seconds
         while missing := sorted(expected - replies.keys()):
-            if time.monotonic() > deadline:
+            if time.monotonic() - began > wait:
                 raise TemporaryError(
-                    f"env runner {missing[0]} did not come back within {RECOVERY_SECONDS:.0f} s",
+                    f"env runner {missing[0]} did not come back within {wait:.0f} s",
                     "look at its log under /tmp/ray/session_latest/logs; "
                     "`rsc train --resume RUN` goes on from the last checkpoint",
                 )
             for reply in self._ask_again(missing, request):
                 replies[reply.runner] = reply
         return [replies[index] for index in sorted(replies)]
+
+    @property
+    def _patience(self) -> float | None:
+        """How long an answer is waited for, seconds; None: as long as the runner lives."""
+        if not self.plan.on_cluster:
+            return None
+        if not self._longest_round:
+            return _FIRST_PATIENCE_SECONDS
+        return max(_LEAST_PATIENCE_SECONDS, _PATIENCE_ROUNDS * self._longest_round)
 
     def _ask_again(self, missing: list[int], request: dict[str, Any]) -> list[Reply]:
         """Bring dead runners back to their last known state and repeat the request."""
@@ -235,9 +205,14 @@ class ColumnarAlgorithm(Algorithm):
                     kwargs={"state": state},
                     local_env_runner=False,
                     remote_worker_ids=[index],
+                    timeout_seconds=self._patience,
                 )
         replies: list[Reply] = group.foreach_env_runner(
-            "sample", kwargs=request, local_env_runner=False, remote_worker_ids=healthy
+            "sample",
+            kwargs=request,
+            local_env_runner=False,
+            remote_worker_ids=healthy,
+            timeout_seconds=self._patience,
         )
         return replies
 

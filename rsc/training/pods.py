@@ -1,0 +1,63 @@
+"""What a run uses of a cluster: seconds of pods by worker group, as Ray sees its nodes.
+
+A pod is a Ray node. Its group is the label that KubeRay gives it, else what its
+resources say. Seconds are counted by looking now and then, so a pod that lives for less
+than a heartbeat may be missed; a price is worked out of them elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ray
+
+_GROUP_LABEL = "ray.io/node-group"
+_HEAD_RESOURCE = "node:__internal_head__"
+HEAD, LEARNER, SAMPLER, OTHER = "head", "learner", "sampler", "other"
+MAIN_RESOURCE, SAMPLER_RESOURCE, LEARNER_RESOURCE = "rsc_main", "rsc_sampler", "rsc_learner"
+# A look that took longer than this was a sleeping machine, not a living pod.
+_LONGEST_GAP_SECONDS = 120.0
+
+
+class PodClock:
+    """Counts the seconds of all nodes of the cluster, by group, from now on."""
+
+    def __init__(
+        self,
+        look: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look = look or ray.nodes
+        self._clock = clock
+        self._last = clock()
+        self._seconds: dict[str, float] = {}
+        self._nodes: dict[str, set[str]] = {}
+
+    def sample(self) -> dict[str, Any]:
+        """Look once; return ``pods`` (seconds) and ``nodes`` (names) by group so far."""
+        now = self._clock()
+        passed, self._last = min(now - self._last, _LONGEST_GAP_SECONDS), now
+        for node in self._look():
+            if node.get("Alive"):
+                group = group_of(node)
+                self._seconds[group] = self._seconds.get(group, 0.0) + passed
+                self._nodes.setdefault(group, set()).add(str(node.get("NodeManagerHostname", "")))
+        return {
+            "pods": dict(self._seconds),
+            "nodes": {group: sorted(names) for group, names in self._nodes.items()},
+        }
+
+
+def group_of(node: Mapping[str, Any]) -> str:
+    """Return the worker group of one of `ray.nodes()`."""
+    resources = node.get("Resources", {})
+    if _HEAD_RESOURCE in resources:
+        return HEAD
+    label = node.get("Labels", {}).get(_GROUP_LABEL)
+    if label:
+        return str(label)
+    if MAIN_RESOURCE in resources or LEARNER_RESOURCE in resources:
+        return LEARNER
+    return SAMPLER if SAMPLER_RESOURCE in resources else OTHER

@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast e2e check format bench manifests clean
+.PHONY: help setup train test test-fast e2e check format bench manifests lock image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,15 +37,15 @@ e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (do
 	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e -p no:randomly -n 0 $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
-	$(BIN)/ruff format --check rsc tests benchmarks
-	$(BIN)/ruff check rsc tests benchmarks
+	$(BIN)/ruff format --check rsc tests benchmarks docker
+	$(BIN)/ruff check rsc tests benchmarks docker
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	! $(BIN)/vulture --min-confidence 60 rsc tests benchmarks | grep -E '^(rsc|benchmarks).*unused (function|class|import)'
 	$(BIN)/deptry rsc
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks
-	$(BIN)/yamllint --strict examples .github helm/rsc-train/values.yaml helm/rsc-train/ci k8s/overlays
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks docker
+	$(BIN)/yamllint --strict examples docker .github helm/rsc-train/values.yaml helm/rsc-train/ci k8s/overlays
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
@@ -68,6 +68,20 @@ manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs h
 	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
 	cp $(OUT)/k8s/rayjob.yaml $(OUT)/rsc/cluster/manifest.yaml
 	helm-docs --chart-search-root helm --sort-values-order file --log-level warning
+
+lock: $(VENV)/.ready ## pin the packages of the image to those of the virtual environment
+	$(BIN)/python docker/lock.py
+
+# podman build, or whatever builds and takes the same arguments.
+BUILD ?= docker build
+IMAGE ?= rsc:dev
+TORCH ?= cpu
+
+image: ## build the image of every pod (TORCH=cu130 for CUDA)
+	$(BUILD) --file docker/Dockerfile --tag $(IMAGE) --build-arg TORCH=$(TORCH) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --build-arg COMMIT=$$(git describe --always --dirty) \
+	  --build-arg CREATED=$$(git log -1 --format=%cI) .
 
 clean: ## remove the virtual environment and caches, never runs or databases
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,10 +11,11 @@ from typing import Any
 
 
 def code_version() -> str:
-    """Return the version of rsc, with the commit where it runs from a checkout."""
+    """Return the version of rsc, with the commit that a checkout or an image tells."""
     release, root = version("rsc"), Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return release
+        built = os.environ.get("RSC_CODE_COMMIT", "unknown")
+        return release if built == "unknown" else f"{release}+{built}"
     try:
         command = ("git", "-C", str(root), "describe", "--always", "--dirty")
         commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)

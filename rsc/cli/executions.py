@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rsc.cli.figures import count, moment
-from rsc.cli.output import NOTHING, Column, number_column, print_table
+from rsc.cli.output import Column, number_column, print_facts, print_table
 
 if TYPE_CHECKING:
     from rsc.store.executions import ExecutionRow
@@ -40,10 +40,13 @@ def print_executions(executions: tuple[ExecutionRow, ...]) -> None:
         Column("started (UTC)", fixed=True),
         Column("ended (UTC)", fixed=True),
         Column("outcome", fixed=True),
-        Column("reason"),
         number_column("pod-seconds"),
     )
     print_table(columns, [_cells(execution) for execution in executions], title="executions")
+    # Reasons are sentences: as a column they would leave no room, or have none.
+    reasons = [(f"attempt {one.attempt}", one.reason) for one in executions if one.reason]
+    if reasons:
+        print_facts(reasons)
 
 
 def _cells(execution: ExecutionRow) -> list[str]:
@@ -52,6 +55,5 @@ def _cells(execution: ExecutionRow) -> list[str]:
         moment(execution.started_at),
         moment(execution.ended_at),
         str(execution.outcome),
-        execution.reason or NOTHING,
         count(execution.pod_seconds),
     ]

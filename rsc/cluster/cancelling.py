@@ -19,6 +19,7 @@ from rsc.cluster.observed import (
     Observed,
     is_finished,
     labels_of,
+    last_words,
     name_of,
     run_id_of,
     status_of,
@@ -143,8 +144,7 @@ def _ask(cluster: Cluster, head: Json, run_id: str, say: Callable[[str], None]) 
     command = ("rsc", "stop", run_id)
     done = cluster.execute(name_of(head), _main_container(head), command, seconds=_COMMAND_SECONDS)
     if done.code:
-        lines = [line for line in (done.err or done.out).splitlines() if line.strip()]
-        why = lines[0].removeprefix("error: ") if lines else "it said nothing"
+        why = last_words(done.err or done.out) or "it said nothing"
         say(f"rsc stop in pod {name_of(head)} exited with {done.code}: {why}")
 
 

@@ -23,6 +23,7 @@ from rsc.cluster.observed import (
     created_at,
     is_finished,
     labels_of,
+    last_words,
     moment_of,
     name_of,
     role_of,
@@ -90,7 +91,8 @@ def _ends(observed: Observed) -> Iterator[Cause]:
     elif reason == "ValidationFailed":
         yield Cause(kind=CauseKind.INVALID, what=f"the operator refuses the RayJob: {message}")
     elif reason == "AppFailed" and is_finished(observed.rayjob):
-        what = f"the driver failed: {_last_line(status.get('message'))}"
+        said = last_words(status.get("message")) or "it left no message"
+        what = f"the driver failed: {said}"
         yield Cause(kind=CauseKind.FAILED, what=what, hint="rsc logs shows all it said.")
     elif reason and is_finished(observed.rayjob):
         yield Cause(kind=CauseKind.FAILED, what=f"the RayJob failed ({reason}): {message}")
@@ -160,7 +162,7 @@ def _said_by(observed: Observed, job: str) -> str:
             ended = container.get("state", {}).get("terminated") or {}
             said = ended.get("message") or observed.logs.get(name_of(pod))
             if said:
-                return _last_line(said)
+                return last_words(said)
     return ""
 
 
@@ -244,8 +246,3 @@ def _last_warning(observed: Observed) -> str:
 
 def _sentence(text: object) -> str:
     return " ".join(str(text or "no reason was given").split())[:300]
-
-
-def _last_line(text: object) -> str:
-    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it left no message"

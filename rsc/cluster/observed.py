@@ -121,3 +121,14 @@ def role_of(pod: Json) -> str:
 def is_finished(rayjob: Json) -> bool:
     """Return whether nothing will happen any more."""
     return status_of(rayjob).get("jobDeploymentStatus") in {"Complete", "Failed"}
+
+
+def last_words(text: object) -> str:
+    """Return the line of a log that says best why it ended: the last error, else the last line.
+
+    Our own programs end with ``error: …`` and perhaps ``hint: …``.
+    """
+    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    chosen = errors or lines
+    return chosen[-1][:300] if chosen else ""

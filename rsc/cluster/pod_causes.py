@@ -19,6 +19,7 @@ from rsc.cluster.observed import (
     created_at,
     is_finished,
     labels_of,
+    last_words,
     name_of,
     role_of,
     seconds_since,
@@ -164,7 +165,7 @@ def _crash(pod: Json, container: Json, ended: Json, observed: Observed) -> Cause
         what = f"{_pod(pod)} used more memory than its limit{f' ({limit})' if limit else ''}"
         hint = "Give its group more memory, or use fewer accounts or a smaller buffer."
         return Cause(kind=CauseKind.MEMORY, what=what, hint=hint, pod=name_of(pod))
-    said = _last_line(ended.get("message") or observed.logs.get(name_of(pod)))
+    said = last_words(ended.get("message") or observed.logs.get(name_of(pod)))
     code = ended.get("exitCode", "?")
     what = f"{_pod(pod)} crashed (container {container['name']}, exit code {code})"
     if said:
@@ -213,7 +214,7 @@ def autoscaler_causes(observed: Observed) -> Iterator[Cause]:
         ended = states.get("autoscaler", {}).get("terminated")
         alive = any("running" in state for name, state in states.items() if name != "autoscaler")
         if ended is not None and alive:
-            said = _last_line(ended.get("message") or observed.logs.get(name_of(pod)))
+            said = last_words(ended.get("message") or observed.logs.get(name_of(pod)))
             what = f"the autoscaler has died (exit code {ended.get('exitCode', '?')})"
             yield Cause(
                 kind=CauseKind.AUTOSCALER,
@@ -248,11 +249,6 @@ def _pod(pod: Json) -> str:
 
 def _short(text: object) -> str:
     return " ".join(str(text or "no reason was given").split())[:300]
-
-
-def _last_line(text: object) -> str:
-    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
 
 
 def failed_containers(pod: Json) -> tuple[str, ...]:

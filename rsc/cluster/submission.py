@@ -15,7 +15,15 @@ from typing import Any
 
 from rsc.cluster.api_errors import ForbiddenError
 from rsc.cluster.client import Cluster
-from rsc.cluster.observed import COMPONENT_LABEL, Json, condition, labels_of, name_of, status_of
+from rsc.cluster.observed import (
+    COMPONENT_LABEL,
+    Json,
+    condition,
+    labels_of,
+    last_words,
+    name_of,
+    status_of,
+)
 from rsc.cluster.rayjob import is_of_one_run, pod_templates, rayjob_of
 from rsc.errors import RscError, UserError
 
@@ -183,7 +191,7 @@ def _await_job(cluster: Cluster, job: Json, say: Callable[[str], None]) -> None:
 
 
 def _said(cluster: Cluster, job: str) -> str:
-    """Return the last line that a Job's newest pod wrote."""
+    """Return the last words that a Job's newest pod wrote."""
     pods = sorted(
         cluster.find_all("Pod", f"job-name={job}"),
         key=lambda pod: pod["metadata"]["creationTimestamp"],
@@ -191,11 +199,11 @@ def _said(cluster: Cluster, job: str) -> str:
     for pod in reversed(pods):
         try:
             container = pod["spec"]["containers"][0]["name"]
-            lines = [line for line in cluster.log(name_of(pod), container, tail=20) if line.strip()]
+            said = last_words("\n".join(cluster.log(name_of(pod), container, tail=20)))
         except RscError:
             continue
-        if lines:
-            return lines[-1][:300]
+        if said:
+            return said
     return ""
 
 

@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
 
 from observations import to_document
 
-from rsc.cluster.causes import explain
 from rsc.cluster.cause import Cause, CauseKind
+from rsc.cluster.causes import explain
 from rsc.cluster.client import Cluster, connect
 from rsc.cluster.observe import find_rayjob, observe
 from rsc.cluster.observed import Observed
-from rsc.cluster.rayjob import Submission, fill, read_manifest, shipped_manifest
+from rsc.cluster.rayjob import Submission, fill, pod_templates, read_manifest, shipped_manifest
 from rsc.cluster.submission import submit
 
 IMAGE = os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
@@ -79,9 +79,11 @@ class Place:
                 image=image,
             ),
         )
-        for item in filled:
-            if item["kind"] == "RayJob" and change is not None:
-                change(item)
+        rayjob = next(item for item in filled if item["kind"] == "RayJob")
+        for template in pod_templates(rayjob):
+            template["spec"]["terminationGracePeriodSeconds"] = 1
+        if change is not None:
+            change(rayjob)
         submit(self.cluster, filled, lambda text: None)
 
     def observe(self) -> Observed:
@@ -132,4 +134,4 @@ def _remove(name: str) -> None:
     found = kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name")
     if found:
         kubectl("-n", name, "delete", "rayjob", "--all", "--wait", "--timeout=100s")
-        kubectl("delete", "namespace", name, "--wait", "--timeout=100s")
+        kubectl("delete", "namespace", name, "--wait", "--timeout=110s")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from conftest import kubectl
 
-from rsc.cluster.causes import explain
 from rsc.cluster.cause import CauseKind
+from rsc.cluster.causes import explain
 from rsc.cluster.views import Phase, phase_of, pods_of
 
 pytestmark = pytest.mark.cluster
@@ -132,7 +134,10 @@ def test_suspended_run_and_queued_run(place):
     )
     cause = place.await_cause(CauseKind.QUEUED)
     assert "in queue small" in cause.what
-    assert phase_of(place.observe()) is Phase.QUEUED
+    end = time.monotonic() + 30
+    while phase_of(place.observe()) is not Phase.QUEUED:
+        assert time.monotonic() < end
+        time.sleep(1)
 
 
 def test_pods_that_are_not_ready_in_time(place):
@@ -158,9 +163,11 @@ def test_rayjob_that_the_operator_refuses(place):
 def test_token_that_is_gone_keeps_a_deleted_rayjob(place):
     place.submit(image="localhost/nothing:1")
     place.await_cause(CauseKind.IMAGE)
-    token = kubectl("-n", place.name, "get", "secret", "rsc-ray-token", "-o", "json")
     kubectl("-n", place.name, "delete", "secret", "rsc-ray-token")
     kubectl("-n", place.name, "delete", "rayjob", "t-run", "--wait=false")
-    time.sleep(3)
-    assert phase_of(place.observe()) is Phase.DELETING
-    kubectl("-n", place.name, "create", "-f", "-", text=token.replace('"resourceVersion"', '"x"'))
+    time.sleep(10)
+    observed = place.observe()
+    assert phase_of(observed) is Phase.DELETING
+    later = replace(observed, now=observed.now + timedelta(minutes=5))
+    assert "Without Secret rsc-ray-token it cannot" in explain(later)[0].hint
+    place.secret("rsc-ray-token", auth_token="another")

@@ -7,10 +7,10 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast e2e check format bench manifests lock image clean
+.PHONY: help setup train test test-fast kind e2e check format bench manifests lock image clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make the virtual environment (train and test do it by themselves)
 
@@ -32,6 +32,9 @@ test: $(VENV)/.ready ## run every test, training and learning included
 
 test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault' $(PYTEST_ARGS)
+
+kind: ## make a cluster for the end-to-end tests: kind, KubeRay and the image (scripts/kind.sh)
+	scripts/kind.sh
 
 e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (docs/kubernetes.md)
 	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e -p no:randomly -n 0 $(PYTEST_ARGS)

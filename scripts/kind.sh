@@ -2,7 +2,7 @@
 # Makes a Kubernetes in a container for the end-to-end tests: kind (its network enforces network
 # policies), the KubeRay operator and the image. A cluster that is there already is used again.
 #
-#   docker build --file docker/Dockerfile --tag localhost/rsc:dev .
+#   make image IMAGE=localhost/rsc:dev
 #   scripts/tools.sh .tools && export PATH=$PWD/.tools:$PATH
 #   export KUBECONFIG=$PWD/.tools/kubeconfig
 #   make kind && make e2e

@@ -27,6 +27,7 @@ from rsc.cluster.observed import (
     moment_of,
     name_of,
     role_of,
+    run_id_of,
     seconds_since,
     status_of,
 )
@@ -150,7 +151,7 @@ def _failed_jobs(observed: Observed) -> Iterator[Cause]:
         ended = f"failed ({reason})" if reason else f"failed {status['failed']} times so far"
         said = _said_by(observed, name_of(job))
         what = f"the {word} Job {name_of(job)} {ended}" + (f": {said}" if said else "")
-        hint = f"rsc logs shows all it said: rsc logs RUN --pod {component}"
+        hint = f"rsc logs {run_id_of(observed.rayjob)} --pod {component} shows all it said."
         yield Cause(kind=CauseKind.JOB, what=what, hint=hint)
 
 

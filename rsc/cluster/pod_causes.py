@@ -64,7 +64,8 @@ def pod_causes(observed: Observed) -> Iterator[Cause]:
 
 def _unschedulable(pod: Json, observed: Observed) -> Cause:
     """Explain a Pending pod by the scheduler's own words."""
-    said = str(condition(pod, "PodScheduled").get("message") or "").split(" preemption:")[0]
+    said = str(condition(pod, "PodScheduled").get("message") or "")
+    said = re.split(r" (?:preemption|no new claims)\b", said)[0]
     what = f"{_pod(pod)} is Pending: {_short(said).rstrip('.')}"
     lacking = dict.fromkeys(_INSUFFICIENT.findall(said))
     hints = [_asked(pod, resource, observed) for resource in lacking]

@@ -20,6 +20,23 @@ _METADATA = {
     "uid",
 }
 _LABELS = ("rsc.dev/", "ray.io/", "app.kubernetes.io/", "job-name", "kueue.x-k8s.io/")
+_ALLOCATABLE = ("cpu", "memory", "ephemeral-storage", "nvidia.com/gpu")
+# Addresses, ids and copies of the spec: nobody explains anything with them.
+_NOISE = {
+    "allocatedResources",
+    "containerID",
+    "endpoints",
+    "head",
+    "hostIP",
+    "hostIPs",
+    "imageID",
+    "observedGeneration",
+    "podIP",
+    "podIPs",
+    "rayClusterStatus",
+    "user",
+    "volumeMounts",
+}
 _KINDS = ("clusters", "jobs", "pods", "events", "nodes")
 
 
@@ -27,7 +44,7 @@ def to_document(observed: Observed) -> dict[str, Any]:
     """Return what was observed as plain values, trimmed."""
     document: dict[str, Any] = {"now": observed.now.isoformat(), "logs": dict(observed.logs)}
     document["rayjob"] = _trim(observed.rayjob)
-    for kind in _KINDS:
+    for kind in ("clusters", "jobs", "pods"):
         document[kind] = [_trim(item) for item in getattr(observed, kind)]
     document["events"] = [_event(item) for item in observed.events]
     document["nodes"] = [_node(item) for item in observed.nodes]
@@ -46,7 +63,7 @@ def read(name: str) -> Observed:
 
 
 def _trim(item: Any) -> dict[str, Any]:
-    kept = {"metadata": _metadata(item), "status": item.get("status") or {}}
+    kept = {"metadata": _metadata(item), "status": _without_noise(item.get("status") or {})}
     spec = item.get("spec") or {}
     if "containers" in spec:  # a pod
         kept["spec"] = {
@@ -56,13 +73,20 @@ def _trim(item: Any) -> dict[str, Any]:
                 for one in spec["containers"]
             ],
         }
-        kept["status"].pop("podIPs", None)
     elif "rayClusterSpec" in spec:
         kept["spec"] = {key: value for key, value in spec.items() if _is_plain(value)}
         options = spec["rayClusterSpec"].get("authOptions")
         kept["spec"]["rayClusterSpec"] = {"authOptions": options}
-        kept["status"].pop("rayClusterStatus", None)
     return kept
+
+
+def _without_noise(node: Any, *, inside: bool = False) -> Any:
+    if isinstance(node, dict):
+        noise = _NOISE | ({"resources"} if inside else set())
+        return {k: _without_noise(v, inside=True) for k, v in node.items() if k not in noise}
+    if isinstance(node, list):
+        return [_without_noise(value, inside=True) for value in node]
+    return node
 
 
 def _is_plain(value: Any) -> bool:
@@ -88,9 +112,9 @@ def _node(item: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": item["metadata"]["name"]},
         "status": {
-            "allocatable": status["allocatable"],
+            "allocatable": {k: v for k, v in status["allocatable"].items() if k in _ALLOCATABLE},
             "conditions": [
-                {key: one.get(key) for key in ("type", "status", "reason", "message")}
+                {key: one.get(key) for key in ("type", "status", "reason")}
                 for one in status["conditions"]
             ],
         },

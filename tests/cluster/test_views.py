@@ -1,0 +1,143 @@
+"""Runs by name, progress from a log, cost, and the API server's refusals in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from observations import read
+
+from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
+from rsc.cluster.driver_log import read_progress
+from rsc.cluster.observe import choose
+from rsc.cluster.reading_logs import find_log
+from rsc.cluster.views import money_of, pods_of, seconds_by_group
+from rsc.errors import TemporaryError, UserError
+
+
+def _run(name, run_id):
+    return {"metadata": {"name": name, "labels": {"rsc.dev/run-id": run_id}}}
+
+
+RUNS = (_run("b-2026-2", "2026-2"), _run("a-2026-1", "2026-1"))
+
+
+def test_a_run_is_found_by_id_name_beginning_and_last():
+    assert choose(RUNS, "2026-1", "n") is RUNS[1]
+    assert choose(RUNS, "a-2026-1", "n") is RUNS[1]
+    assert choose(RUNS, "b", "n") is RUNS[0]
+    assert choose(RUNS, "last", "n") is RUNS[0]
+
+
+def test_a_run_that_is_not_there_or_twice_is_refused():
+    with pytest.raises(UserError, match="'2026' was the beginning of 2 runs"):
+        choose(RUNS, "2026", "n")
+    with pytest.raises(UserError, match="not found in namespace n, did you mean a-2026-1"):
+        choose(RUNS, "a-2027-1", "n")
+    with pytest.raises(UserError, match="namespace n has no runs"):
+        choose((), "last", "n")
+
+
+def test_progress_is_read_from_json_lines_among_others():
+    lines = [
+        "2026-11-22 18:15:03 INFO worker.py -- Connected to Ray cluster.",
+        '{"event": "training_started", "run_id": "x", "total_steps": 1000}',
+        '{"event": "iteration", "iteration": 1, "environment_steps": 100, "loss": 0.5}',
+        '{"event": "evaluation", "iteration": 1, "sharpe": 0.5, "best": true}',
+        '{"event": "evaluation", "iteration": 2, "sharpe": 0.2, "best": false}',
+        '(pid=7) {"event": "iteration", "iteration": 2, "environment_steps": 200}',
+        '{"event": "something_new"}',
+        '{"event": "ite',
+    ]
+    progress = read_progress(lines)
+    assert progress is not None
+    assert (progress.trial, progress.iteration, progress.environment_steps) == (1, 2, 200)
+    assert (progress.sharpe, progress.best_sharpe, progress.total_steps) == (0.2, 0.5, 1000)
+    assert read_progress(["nothing"]) is None
+
+
+def test_cost_is_the_time_pods_hold_their_resources():
+    pods = pods_of(read("image_that_does_not_exist"))
+    assert seconds_by_group(pods).keys() <= {"head", "learner"}
+    waiting = pods_of(read("learner_that_asks_for_two_gpus"))
+    learner = next(pod for pod in waiting if pod.role == "learner")
+    assert (learner.state, learner.seconds, learner.node) == ("Unschedulable", 0, "")
+    assert money_of({"head": 3600, "learner": 1800}, {"head": 1, "learner": 4}) == 3
+    assert money_of({"head": 3600, "learner": 1800}, {"head": 1}) is None
+
+
+def test_logs_are_found_by_purpose_and_by_part_of_a_name():
+    observed = read("pods_that_are_not_ready_in_time")
+    name, container = find_log(observed, "learner")
+    assert container == "ray-worker"
+    assert find_log(observed, name) == (name, container)
+    assert find_log(observed, "head", "autoscaler")[1] == "autoscaler"
+    with pytest.raises(UserError, match="has no driver log yet"):
+        find_log(observed, "submitter")
+    with pytest.raises(UserError, match="did you mean learner"):
+        find_log(observed, "lerner")
+    with pytest.raises(UserError, match="--container was 'x', must be one of pod"):
+        find_log(observed, "head", "x")
+
+
+@dataclass
+class _Place:
+    namespace: str = "train"
+    server: str = "https://api"
+
+
+def _status(code, message, reason=""):
+    return json.dumps({"kind": "Status", "message": message, "reason": reason, "code": code})
+
+
+def _explain(code, body, what="/apis/ray.io/v1/namespaces/train/rayjobs"):
+    return explain_failure(code, body, reason="", what=what, where=_Place())
+
+
+def test_missing_right_is_named():
+    message = (
+        'rayjobs.ray.io is forbidden: User "kim" cannot list resource "rayjobs" in API group '
+        '"ray.io" in the namespace "train"'
+    )
+    error = _explain(403, _status(403, message, "Forbidden"))
+    assert isinstance(error, ForbiddenError)
+    assert error.message == (
+        "user kim may not list rayjobs.ray.io in namespace train, must have that right"
+    )
+
+
+def test_cluster_without_rayjobs_names_the_operator():
+    error = _explain(404, "404 page not found\n")
+    assert error.message.startswith("the cluster knows no RayJobs (ray.io/v1)")
+    assert is_absence(_status(404, 'rayjobs.ray.io "x" not found', "NotFound"))
+    assert not is_absence("404 page not found\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "sentence", "kind"),
+    [
+        (401, "", "did not accept these credentials", UserError),
+        (
+            409,
+            _status(409, 'rayjobs.ray.io "x" already exists'),
+            "rayjob x existed already",
+            UserError,
+        ),
+        (422, _status(422, "spec: wrong"), "refuses the object: spec: wrong", UserError),
+        (503, "unavailable", "cannot answer now: unavailable", TemporaryError),
+        (429, "slow down", "cannot answer now", TemporaryError),
+        (
+            404,
+            _status(404, 'namespaces "train" not found'),
+            "namespace train was not found",
+            UserError,
+        ),
+        (418, "teapot", "answered 418: teapot", UserError),
+        (0, "", "was not reachable", TemporaryError),
+    ],
+)
+def test_answers_of_the_api_server_are_sentences(code, body, sentence, kind):
+    error = _explain(code, body)
+    assert sentence in error.message
+    assert isinstance(error, kind)

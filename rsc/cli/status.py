@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -141,11 +141,12 @@ def _look(
     from rsc.cluster.reading_logs import driver_log
 
     observed = observe(cluster, rayjob)
+    observed = replace(observed, driver=driver_log(cluster, observed, _LOG_LINES))
     answer = read_recorded(database, run_id_of(rayjob)) if database else None
     recorded = answer if isinstance(answer, Recorded) else None
     progress = recorded.progress if recorded else None
     if progress is None:
-        progress = read_progress(driver_log(cluster, observed, _LOG_LINES))
+        progress = read_progress(observed.driver)
     return _Status(
         observed=observed,
         recorded=recorded,

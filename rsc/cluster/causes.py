@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from rsc.cluster.cause import Cause, CauseKind
+from rsc.cluster.driver_log import silent_since
 from rsc.cluster.observed import (
     COMPONENT_LABEL,
     NODE_TYPE_LABEL,
@@ -41,6 +42,9 @@ _DELETION_SECONDS = 150.0
 # A pod with its image present starts in 20 s; longer waits deserve a word.
 _PLACEMENT_SECONDS = 45.0
 _CREATE_FAILURES = {"FailedToCreateHeadPod": "head", "FailedToCreateWorkerPod": "worker"}
+# Samplers come up after the driver; until then Ray says the same of a healthy run.
+_TRIAL_SECONDS = 120.0
+_INFEASIBLE = "infeasible resource requests"
 _ACCOUNT = re.compile(r"ServiceAccount [\w.-]+ is not found")
 _JOB_WORDS = {"migrate": "migration", "preflight": "preflight"}
 
@@ -224,16 +228,21 @@ def _when(event: Json) -> str:
 
 
 def _placement(observed: Observed) -> Iterator[Cause]:
-    """Explain a driver that runs while pods it needs are not even asked for."""
+    """Explain a driver, or a trial, that waits for a place to run."""
     status = status_of(observed.rayjob)
-    if status.get("jobStatus") != "PENDING" or is_finished(observed.rayjob):
+    if is_finished(observed.rayjob):
         return
-    started = moment_of(status.get("startTime"))
-    waited = seconds_since(started, observed.now)
-    if waited > _PLACEMENT_SECONDS:
-        what = f"Ray has not started the driver: {_sentence(status.get('message'))}"
-        hint = "rsc plan shows whether the groups can ever give what the run asks for."
-        yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
+    hint = "rsc plan shows what the run asks for; in the head pod, ray status what there is."
+    if status.get("jobStatus") == "PENDING":
+        waited = seconds_since(moment_of(status.get("startTime")), observed.now)
+        if waited > _PLACEMENT_SECONDS:
+            what = f"Ray has not started the driver: {_sentence(status.get('message'))}"
+            yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
+    elif status.get("jobStatus") == "RUNNING" and any(_INFEASIBLE in x for x in observed.driver):
+        waited = seconds_since(silent_since(observed.driver), observed.now)
+        if waited > _TRIAL_SECONDS:
+            what = f"the driver waits since {waited:.0f} s: Ray has no place for what the run asks"
+            yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
 
 
 def _last_warning(observed: Observed) -> str:

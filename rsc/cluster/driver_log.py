@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 
@@ -59,6 +60,26 @@ def read_progress(lines: Iterable[str]) -> Progress | None:
         if document is not None:
             progress = _after(progress, document)
     return progress
+
+
+def silent_since(lines: Iterable[str]) -> datetime | None:
+    """Return when the driver began to wait for its first iteration.
+
+    Returns
+    -------
+    datetime or None
+        None when it has not begun to train, or has trained already.
+    """
+    began: datetime | None = None
+    for line in lines:
+        document = _document(line)
+        if document is None:
+            continue
+        if document["event"] == "iteration":
+            return None
+        if document["event"] == "training_started" and "timestamp" in document:
+            began = datetime.fromisoformat(str(document["timestamp"]))
+    return began
 
 
 def _document(line: str) -> dict[str, Any] | None:

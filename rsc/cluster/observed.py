@@ -37,6 +37,8 @@ class Observed:
         All nodes; empty when this user may not list them.
     logs : mapping
         Last lines of pods whose end needs explaining, by pod name.
+    driver : tuple of str
+        Last lines of the driver's log.
     now : datetime
         When this was read.
     """
@@ -48,6 +50,7 @@ class Observed:
     events: tuple[Json, ...] = ()
     nodes: tuple[Json, ...] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
+    driver: tuple[str, ...] = ()
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -104,13 +104,13 @@ def _no_pod(observed: Observed, wanted: str) -> UserError:
     return UserError(message, f"Pods: {', '.join(name_of(pod) for pod in observed.pods)}")
 
 
-def driver_log(cluster: Cluster, observed: Observed, tail: int) -> list[str]:
+def driver_log(cluster: Cluster, observed: Observed, tail: int) -> tuple[str, ...]:
     """Return the last lines of the driver's log; none before it has one."""
     try:
         pod, container = find_log(observed, SUBMITTER)
-        return list(cluster.log(pod, container, tail=tail))
+        return tuple(cluster.log(pod, container, tail=tail))
     except UserError:
-        return []
+        return ()
 
 
 def follow(

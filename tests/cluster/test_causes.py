@@ -191,6 +191,19 @@ def test_driver_that_waits_for_resources():
     assert "waiting for resources" in cause.what
 
 
+def test_trial_that_ray_cannot_place():
+    began = (NOW - timedelta(seconds=200)).isoformat()
+    start = f'{{"event": "training_started", "total_steps": 9, "timestamp": "{began}"}}'
+    ray = "(raylet) There are tasks with infeasible resource requests that cannot be scheduled."
+    rayjob = _rayjob(jobDeploymentStatus="Running", jobStatus="RUNNING")
+    observed = Observed(rayjob=rayjob, driver=(start, ray), now=NOW)
+    assert _only(observed).what == (
+        "the driver waits since 200 s: Ray has no place for what the run asks"
+    )
+    trained = (start, ray, '{"event": "iteration", "iteration": 1}')
+    assert explain(replace(observed, driver=trained)) == ()
+
+
 def test_submitter_that_pod_security_refuses():
     message = (
         'Error creating: pods "r-abcde" is forbidden: violates PodSecurity "restricted:latest": '

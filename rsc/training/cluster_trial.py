@@ -49,13 +49,13 @@ _QUIET_TUNE = {
 
 
 def trial_bundles(resources: ResourcesConfig) -> list[dict[str, float]]:
-    """Return what a trial asks for at once: its own process first, then learner and runners."""
+    """Return what a trial asks for at once; RLlib takes bundle n for env runner n."""
     main: dict[str, float] = {"CPU": 1, MAIN_RESOURCE: 1}
     learner: dict[str, float] = {"CPU": 1, LEARNER_RESOURCE: 1}
     if resources.num_gpus_per_learner:
         (learner if resources.num_learners else main)["GPU"] = resources.num_gpus_per_learner
     samplers = [{"CPU": 1.0, SAMPLER_RESOURCE: 1.0} for _ in range(resources.num_env_runners)]
-    return [main, *([learner] * resources.num_learners), *samplers]
+    return [main, *samplers, *([learner] * resources.num_learners)]
 
 
 def train_on_cluster(

@@ -140,15 +140,16 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server."""
-        self.process = subprocess.Popen(
-            self._command(
-                *(str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)),
-                *("-c", "listen_addresses=0.0.0.0", "-c", "ssl=on", "-c", "fsync=off"),
-                *("-c", f"unix_socket_directories={self.data}"),
-            ),
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
-        )
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(
+                    *(str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)),
+                    *("-c", "listen_addresses=0.0.0.0", "-c", "ssl=on", "-c", "fsync=off"),
+                    *("-c", f"unix_socket_directories={self.data}"),
+                ),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         wait_for_port(self.port, self.process)
 
     def stop(self) -> None:
@@ -161,12 +162,13 @@ class Postgres:
     def plain_url(self, database: str) -> str:
         """Return the URL as a Secret of a pod holds it: how to trust the server is not in it."""
         address = f"{self.address}:{self.port}"
-        return f"postgresql://rsc:{self.password}@{address}/{database}?sslmode=require"
+        return f"postgresql://rsc:{self.password}@{address}/{database}"
 
     def url(self, database: str) -> str:
         """Return the URL for this machine, which checks the server's certificate."""
         return (
-            self.plain_url(database).replace("sslmode=require", "sslmode=verify-full")
+            self.plain_url(database)
+            + "?sslmode=verify-full"
             + f"&sslrootcert={self.certificates.authority}"
         ).replace("postgresql://", "postgresql+psycopg2://")
 

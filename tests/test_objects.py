@@ -217,12 +217,14 @@ class TestRefusals:
                 read_object("s3://prices/x.csv")
         assert caught.value.hint == "Set AWS_REGION to eu-west-1."
 
-    def test_no_credentials(self, moto_bucket, s3_environment):
+    @pytest.mark.usefixtures("moto_bucket")
+    def test_no_credentials(self, s3_environment):
         s3_environment.delenv("AWS_ACCESS_KEY_ID")
         s3_environment.delenv("AWS_SECRET_ACCESS_KEY")
         assert refusal(read_object, "s3://prices/x.csv") == ": there were no S3 credentials"
 
-    def test_a_bucket_name_that_cannot_be(self, moto_bucket):
+    @pytest.mark.usefixtures("moto_bucket")
+    def test_a_bucket_name_that_cannot_be(self):
         assert "could not be reached in S3" in refusal(read_object, "s3://Not_A_Bucket!/x.csv")
 
     @pytest.mark.parametrize("endpoint", ["localhost:9000", "nonsense"])
@@ -246,7 +248,8 @@ class TestRefusals:
         s3_environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "no.pem"))
         assert "no.pem" in refusal(read_object, "s3://prices/x.csv")
 
-    def test_secrets_are_in_no_message(self, moto_bucket, s3_environment):
+    @pytest.mark.usefixtures("moto_bucket")
+    def test_secrets_are_in_no_message(self, s3_environment):
         s3_environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         said = refusal(read_object, "s3://prices/x.csv", error=TemporaryError)
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in said

@@ -28,16 +28,16 @@ train: $(VENV)/.ready ## train an agent on real prices, judge it, write the repo
 	$(BIN)/rsc report last
 
 test: $(VENV)/.ready ## run every test, training and learning included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster' $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault and not cluster' $(PYTEST_ARGS)
 
 kind: ## make a cluster for the end-to-end tests: kind, KubeRay and the image (scripts/kind.sh)
 	scripts/kind.sh
 
 e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (docs/kubernetes.md)
-	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e -p no:randomly -n 0 $(PYTEST_ARGS)
+	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n 0 $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
 	$(BIN)/ruff format --check rsc tests benchmarks docker

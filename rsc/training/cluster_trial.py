@@ -12,6 +12,7 @@ the trial's own code raises is its answer, not a loss, and is never tried again 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -43,6 +44,7 @@ _QUIET_TUNE = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     # `rsc status` says what is pending and why; Tune would only repeat that something is.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
 }
@@ -132,7 +134,9 @@ class _Supervised:
 
         def fit() -> None:
             try:
-                tuner.fit()
+                # Whatever Tune is told, it prints; stdout is for results alone.
+                with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    tuner.fit()
             except BaseException as error:  # noqa: BLE001 (told by the supervising thread)
                 self._failure = error
 

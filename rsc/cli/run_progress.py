@@ -16,7 +16,7 @@ class Recorded:
     Attributes
     ----------
     state : str
-        The run's state.
+        How the newest start ended, or that it runs.
     attempt : int
         Starts so far.
     progress : Progress or None
@@ -57,12 +57,13 @@ def _read(engine: Any, run_id: str) -> Recorded | str:
     if run is None:
         return "the database does not know the run yet"
     seconds: dict[str, float] = {}
-    for execution in list_executions(engine, run_id):
+    executions = list_executions(engine, run_id)
+    for execution in executions:
         for group, held in execution.pods.items():
             seconds[group] = seconds.get(group, 0.0) + held
     trials = list_trials(engine, run_id)
     return Recorded(
-        state=str(run.state),
+        state=str(executions[-1].outcome) if executions else str(run.state),
         attempt=run.attempt,
         progress=_progress(engine, trials, dict(run.config)) if trials else None,
         seconds=seconds,

@@ -20,6 +20,7 @@ from rsc.cluster.observed import (
     moment_of,
     name_of,
     role_of,
+    run_id_of,
     seconds_since,
     status_of,
 )
@@ -40,11 +41,9 @@ class Phase(StrEnum):
     DELETING = "being deleted"
     SUSPENDED = "suspended"
     COMPLETED = "completed"
+    CANCELLED = "cancelled"
     STOPPED = "stopped"
     FAILED = "failed"
-
-
-FINISHED = {Phase.COMPLETED, Phase.STOPPED, Phase.FAILED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ def phase_of(observed: Observed) -> Phase:
     if observed.rayjob.get("metadata", {}).get("deletionTimestamp"):
         return Phase.DELETING
     if deployment == "Complete":
-        return Phase.COMPLETED if job == "SUCCEEDED" else Phase.STOPPED
+        return _completed(observed, job)
     if deployment == "Running":
         return _running(job)
     if deployment in {"", "Suspended"} and _queued(observed):
@@ -101,6 +100,14 @@ def phase_of(observed: Observed) -> Phase:
     if deployment in _SIMPLE:
         return _SIMPLE[deployment]
     return Phase.PREPARING if any(_prepares(job) for job in observed.jobs) else Phase.SUBMITTED
+
+
+def _completed(observed: Observed, job: str) -> Phase:
+    """Return how a RayJob without failure has ended; a cancelled run exits with 0, too."""
+    if job != "SUCCEEDED":
+        return Phase.STOPPED
+    said = f"run {run_id_of(observed.rayjob)} was cancelled"
+    return Phase.CANCELLED if any(said in line for line in observed.driver) else Phase.COMPLETED
 
 
 def _running(job: str) -> Phase:

@@ -11,8 +11,9 @@ from observations import read
 from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.driver_log import read_progress
 from rsc.cluster.observe import choose
+from rsc.cluster.observed import Observed
 from rsc.cluster.reading_logs import find_log
-from rsc.cluster.views import money_of, pods_of, seconds_by_group
+from rsc.cluster.views import Phase, money_of, phase_of, pods_of, seconds_by_group
 from rsc.errors import TemporaryError, UserError
 
 
@@ -79,6 +80,14 @@ def test_logs_are_found_by_purpose_and_by_part_of_a_name():
         find_log(observed, "lerner")
     with pytest.raises(UserError, match="--container was 'x', must be one of pod"):
         find_log(observed, "head", "x")
+
+
+def test_cancelled_run_is_not_called_completed():
+    status = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    rayjob = {**_run("a-1", "1"), "status": status}
+    assert phase_of(Observed(rayjob=rayjob)) is Phase.COMPLETED
+    said = ("run 1 was cancelled; its checkpoint is kept",)
+    assert phase_of(Observed(rayjob=rayjob, driver=said)) is Phase.CANCELLED
 
 
 @dataclass

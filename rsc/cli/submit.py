@@ -25,6 +25,42 @@ if TYPE_CHECKING:
     from rsc.cluster.plan import Plan
     from rsc.cluster.rayjob import Submission
 
+_ImageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image", metavar="NAME", show_default="the manifest's", help="Image of all pods."
+    ),
+]
+_StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URI",
+        envvar="RSC_STORAGE_URI",
+        show_envvar=False,
+        show_default="the manifest's",
+        help="Where checkpoints and reports go: s3://bucket/prefix.",
+    ),
+]
+_RunIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-id",
+        metavar="ID",
+        show_default="a new one",
+        help="The run's identity; one that the database knows is resumed.",
+    ),
+]
+_NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", show_default="the run's", help="Begin of the RayJob's name."
+    ),
+]
+_DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the objects, make none, ask no cluster.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -39,46 +75,16 @@ def register(app: typer.Typer) -> None:
 def submit(
     file: FileArgument,
     override: OverrideOption = None,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--image", metavar="NAME", show_default="the manifest's", help="Image of all pods."
-        ),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage",
-            metavar="URI",
-            envvar="RSC_STORAGE_URI",
-            show_envvar=False,
-            show_default="the manifest's",
-            help="Where checkpoints and reports go: s3://bucket/prefix.",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            "--run-id",
-            metavar="ID",
-            show_default="a new one",
-            help="The run's identity; one that the database knows is resumed.",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", show_default="the run's", help="Begin of the RayJob's name."
-        ),
-    ] = None,
+    image: _ImageOption = None,
+    storage: _StorageOption = None,
+    run_id: _RunIdOption = None,
+    name: _NameOption = None,
     samplers: SamplersOption = None,
     resource: ResourceOption = None,
     manifest: ManifestOption = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the objects, make none, ask no cluster.")
-    ] = False,
+    dry_run: _DryRunOption = False,
     *,
     json: JsonOption = False,
 ) -> None:

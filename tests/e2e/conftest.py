@@ -7,10 +7,8 @@ asks for these tests wants to know.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,38 +18,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
 
-from platform_under_test import Namespace, run
+from platform_under_test import Namespace, image_name, reachable_address
 from services import ObjectStore, Postgres
 from training_under_test import long_config, rsc, undisturbed_digest
 
 
-def _machine_addresses() -> set[str]:
-    words = run("hostname", "-I").split() if Path("/proc").exists() else []
-    return {*words, socket.gethostbyname(socket.gethostname())}
-
-
-def _node_address() -> str:
-    nodes = json.loads(run("kubectl", "get", "nodes", "-o", "json"))["items"]
-    return next(
-        one["address"] for one in nodes[0]["status"]["addresses"] if one["type"] == "InternalIP"
-    )
-
-
 @pytest.fixture(scope="session")
 def host_address() -> str:
-    """Where pods reach this machine: the node itself, or the gateway of kind's network."""
-    if given := os.environ.get("RSC_E2E_HOST"):
-        return given
-    node = _node_address()
-    if node in _machine_addresses():
-        return node
-    return re.sub(r"\.\d+$", ".1", node)
+    """Where pods reach this machine."""
+    return reachable_address()
 
 
 @pytest.fixture(scope="session")
 def image() -> str:
     """The image that the pods run; it must be in the cluster already."""
-    return os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
+    return image_name()
 
 
 @pytest.fixture(scope="session")

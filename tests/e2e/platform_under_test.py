@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 import secrets
 import subprocess
 import time
@@ -37,6 +39,21 @@ def wait_until(question: Callable[[], Answer], *, seconds: float, what: str) -> 
             return answer
         time.sleep(POLL_SECONDS)
     raise AssertionError(f"{what}: not within {seconds:.0f} s; last answer: {answer!r}")
+
+
+def image_name() -> str:
+    """Return the image that pods run."""
+    return os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
+
+
+def reachable_address() -> str:
+    """Return where pods reach this machine: the node itself, or the gateway of kind's network."""
+    if given := os.environ.get("RSC_E2E_HOST"):
+        return given
+    nodes = json.loads(run("kubectl", "get", "nodes", "-o", "json"))["items"]
+    addresses = {one["type"]: one["address"] for one in nodes[0]["status"]["addresses"]}
+    node = addresses["InternalIP"]
+    return node if node in run("hostname", "-I").split() else re.sub(r"\.\d+$", ".1", node)
 
 
 @dataclass

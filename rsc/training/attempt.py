@@ -172,7 +172,8 @@ class Attempt:
 
     def _train_folds(self) -> RunResult:
         on_cluster = self.setting.placement is Placement.CLUSTER
-        with local_ray(self.config, on_cluster=on_cluster), self.watch.signals():
+        with local_ray(self.config, on_cluster=on_cluster):
+            self.watch.listen_again()
             recorder = Recorder(
                 portable_url(self.store.engine),
                 self._spool(),

@@ -14,6 +14,8 @@ from typing import Any
 import ray
 
 _GROUP_LABEL = "ray.io/node-group"
+# `ray start --labels rsc.dev/node=$RSC_NODE_NAME` tells it; Ray knows the pod only.
+_NODE_LABEL = "rsc.dev/node"
 _HEAD_RESOURCE = "node:__internal_head__"
 HEAD, LEARNER, SAMPLER, OTHER = "head", "learner", "sampler", "other"
 MAIN_RESOURCE, SAMPLER_RESOURCE, LEARNER_RESOURCE = "rsc_main", "rsc_sampler", "rsc_learner"
@@ -31,23 +33,37 @@ class PodClock:
     ) -> None:
         self._look = look or ray.nodes
         self._clock = clock
-        self._last = clock()
+        self._last, self._passed = clock(), 0.0
         self._seconds: dict[str, float] = {}
         self._nodes: dict[str, set[str]] = {}
 
+    def _living(self) -> list[Mapping[str, Any]]:
+        """Look; while Ray does not answer time goes on, and is counted by the next look."""
+        now = self._clock()
+        try:
+            nodes = [node for node in self._look() if node.get("Alive")]
+        except (ray.exceptions.RayError, RuntimeError, OSError):
+            self._passed = 0.0
+            return []
+        self._passed, self._last = min(now - self._last, _LONGEST_GAP_SECONDS), now
+        return nodes
+
     def sample(self) -> dict[str, Any]:
         """Look once; return ``pods`` (seconds) and ``nodes`` (names) by group so far."""
-        now = self._clock()
-        passed, self._last = min(now - self._last, _LONGEST_GAP_SECONDS), now
-        for node in self._look():
-            if node.get("Alive"):
-                group = group_of(node)
-                self._seconds[group] = self._seconds.get(group, 0.0) + passed
-                self._nodes.setdefault(group, set()).add(str(node.get("NodeManagerHostname", "")))
+        for node in self._living():
+            group = group_of(node)
+            self._seconds[group] = self._seconds.get(group, 0.0) + self._passed
+            self._nodes.setdefault(group, set()).add(name_of(node))
         return {
             "pods": dict(self._seconds),
             "nodes": {group: sorted(names) for group, names in self._nodes.items()},
         }
+
+
+def name_of(node: Mapping[str, Any]) -> str:
+    """Return the Kubernetes node of one of `ray.nodes()` where it is labelled, else its host."""
+    label = node.get("Labels", {}).get(_NODE_LABEL)
+    return str(label or node.get("NodeManagerHostname", ""))
 
 
 def group_of(node: Mapping[str, Any]) -> str:

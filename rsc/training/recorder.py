@@ -29,7 +29,8 @@ from rsc.training.pods import PodClock
 from rsc.training.recorder_status import RecorderStatus
 
 HEARTBEAT_SECONDS = 5.0
-FLUSH_SECONDS = 120.0
+# Longer than a managed database's failover.
+FLUSH_SECONDS = 300.0
 # Records are sent in pieces of this size: a call costs a millisecond, and a larger piece
 # would leave the writer idle first and busy when training waits for it at a checkpoint.
 _SENT_ROWS = 4096

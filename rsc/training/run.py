@@ -77,7 +77,8 @@ def train_run(
         if not resume:
             create_run(store, run_id, config, prepared.digest)
         watch = Watch(progress=progress)
-        return _attempt(store, run_id, config, prepared, setting, watch)
+        with watch.signals():
+            return _attempt(store, run_id, config, prepared, setting, watch)
     finally:
         store.close()
 

@@ -123,6 +123,12 @@ class Watch:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def listen_again(self) -> None:
+        """Take the signals back from Ray, which takes SIGTERM when it starts."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, self._handle)
+
     @contextmanager
     def following(self, status: Callable[[], RecorderStatus]) -> Iterator[None]:
         """Look at the recorder's status every now and then, in a thread."""

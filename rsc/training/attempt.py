@@ -33,7 +33,7 @@ from rsc.store.store import SqlRunStore
 from rsc.training.checkpoints import path_of
 from rsc.training.plan import TrialPlan
 from rsc.training.preparing import Prepared
-from rsc.training.ray_session import local_ray
+from rsc.training.ray_session import is_loss, local_ray
 from rsc.training.recorder import Recorder
 from rsc.training.results import RunResult, final_metrics, try_statistics
 from rsc.training.storage import Storage
@@ -282,6 +282,8 @@ def _explained_losses() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
+        if not is_loss(error):
+            raise
         text = " ".join(str(error).split())[:300]
         raise TemporaryError(
             f"a process of the run was lost ({type(error).__name__}: {text})",

@@ -29,6 +29,7 @@ from rsc.config.training import ResourcesConfig
 from rsc.errors import RscError, TemporaryError
 from rsc.training.control import Board, Directions, DistantProgress, Ending, News, Orders
 from rsc.training.pods import LEARNER_RESOURCE, MAIN_RESOURCE, SAMPLER_RESOURCE
+from rsc.training.ray_session import is_loss
 from rsc.training.recorder import Recorder, this_node
 from rsc.training.trial import StopRequestedError, Trial, TrialResult, TrialTask
 from rsc.training.watch import Watch
@@ -37,7 +38,7 @@ from rsc.training.watch import Watch
 MAX_LOSSES = 10
 _LOOK_SECONDS = 0.5
 # A trial that asks for orders every second and was not heard for so long is not there.
-_SILENT_SECONDS = 15.0
+_SILENT_SECONDS = 30.0
 _END_SECONDS = 20.0
 _ENDED = "ended"
 _QUIET_TUNE = {
@@ -234,9 +235,9 @@ def _train(
         ending = Ending(stopped=True)
     except RscError as error:
         ending = Ending(error=error)
-    except ray.exceptions.RayError:
-        raise  # a process of the trial was lost: Tune starts it again
-    except Exception as error:  # noqa: BLE001 (the driver tells it)
+    except Exception as error:
+        if is_loss(error):
+            raise  # a process of the trial was lost: Tune starts it again
         text = " ".join(str(error).split())[:500]
         ending = Ending(error=RscError(f"unexpected {type(error).__name__} in the trial: {text}"))
     directions.end(ending)

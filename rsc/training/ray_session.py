@@ -69,6 +69,13 @@ def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
         ray.shutdown()
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether Ray lost a process or a node; False for what our own code raised in one."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return isinstance(error.cause, ray.exceptions.RayError)
+    return isinstance(error, ray.exceptions.RayError)
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Send file descriptor 2 to nowhere; exceptions pass as ever."""

@@ -101,6 +101,23 @@ def test_hooks_have_their_rules_before_them():
     assert policy["metadata"]["annotations"]["helm.sh/hook-weight"] == "-10"
 
 
+def test_a_run_that_stops_keeps_its_token_and_its_ways_out():
+    """`helm uninstall` removes the RayJob last, and the operator needs the token to stop it."""
+    objects = render()
+    kept = {
+        f"{item['kind']}/{name.removeprefix('rsc-rsc-train-')}"
+        for kind in ("Secret", "NetworkPolicy")
+        for name, item in objects.of(kind).items()
+        if item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert kept == {
+        "Secret/auth",
+        "NetworkPolicy/ray",
+        "NetworkPolicy/head",
+        "NetworkPolicy/submitter",
+    }
+
+
 def test_no_policy_names_a_cluster():
     """KubeRay gives each attempt's cluster another name."""
     assert "ray.io/cluster" not in render_shape("netpol").text

@@ -111,7 +111,7 @@ def test_a_run_that_stops_keeps_its_token_and_its_ways_out():
         if item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
     }
     assert kept == {
-        "Secret/auth",
+        "Secret/ray-token",
         "NetworkPolicy/ray",
         "NetworkPolicy/head",
         "NetworkPolicy/submitter",

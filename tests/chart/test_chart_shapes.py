@@ -81,7 +81,7 @@ def test_no_pod_gets_a_token_of_the_api_server(shape):
 @EVERY_SHAPE
 def test_secrets_are_named_and_never_written(shape):
     objects = render_shape(shape)
-    assert set(objects.of("Secret")) <= {"rsc-rsc-train-auth"}
+    assert set(objects.of("Secret")) <= {"rsc-rsc-train-ray-token"}
     for name, container in objects.containers():
         for variable, value in env(container).items():
             secret = re.search(r"DATABASE_URL|ACCESS_KEY|SECRET|TOKEN|PASSWORD", variable)

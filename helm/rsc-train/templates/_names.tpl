@@ -31,7 +31,7 @@
 {{- end }}
 
 {{- define "rsc-train.authSecretName" -}}
-{{- .Values.auth.existingSecret | default (printf "%s-auth" (include "rsc-train.fullname" .)) -}}
+{{- .Values.auth.existingSecret | default (printf "%s-ray-token" (include "rsc-train.fullname" .)) -}}
 {{- end }}
 
 {{/* The service account of one part: head, learner, sampler, submitter or jobs. */}}

@@ -9,7 +9,7 @@ from training_under_test import assert_verified, install, long_config, values, w
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-SPOT_SECONDS = 30
+SPOT_SECONDS = 60  # long enough for the learner pod: it is awaited as long
 
 
 def test_on_demand_pods_take_over_when_spot_nodes_are_absent(namespace, capsys):

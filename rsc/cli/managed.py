@@ -123,7 +123,8 @@ def train_as_told(
 
     watch = Watch(managed=True, progress=progress_listener(quiet=quiet))
     again = "The same command goes on from its last checkpoint."
-    with driver_pid(), watch.signals():
+    with driver_pid():
+        watch.listen_again()
         try:
             from rsc.training.attempt import Placement
             from rsc.training.run import train_managed
@@ -142,6 +143,8 @@ def train_as_told(
         except (KeyboardInterrupt, SystemExit) as error:
             message = f"run {run_id} was interrupted; its checkpoint is kept"
             raise ResumeMeError(message, again) from error
+        finally:
+            watch.listen_no_more()  # a pod's second signal must not change the exit code
 
 
 @contextmanager

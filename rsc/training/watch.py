@@ -123,6 +123,12 @@ class Watch:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def listen_no_more(self) -> None:
+        """Ignore signals from now on, to the very end of the process: all is decided."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+
     def listen_again(self) -> None:
         """Take the signals back from Ray, which takes SIGTERM when it starts."""
         if threading.current_thread() is threading.main_thread():

@@ -32,7 +32,10 @@ def folder(tmp_path, monkeypatch):
     for name in ("RSC_RUN_ID", "RSC_STORAGE_URI", "RSC_PLACEMENT", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     write_run_file(tmp_path, small_tree())
-    return tmp_path
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def url_of(folder):
@@ -283,12 +286,11 @@ def test_a_start_on_another_machine_goes_on_from_the_bucket(folder, moto_bucket,
         (folder / machine).mkdir()
     monkeypatch.setenv("TMPDIR", str(folder / "first"))
     first = start(folder, *storage)
-    first.wait_for("validation 2")
+    first.wait_for("validation 4")  # the checkpoint of the second iteration is there
     first.kill()
     monkeypatch.setenv("TMPDIR", str(folder / "second"))
     second = start(folder, *storage)
     second.wait_for("going on from iteration")
-    second.wait_for("validation")
     second.process.send_signal(signal.SIGTERM)
     second.finish(code=RESUME_ME)
     _, executions = the_run(folder)

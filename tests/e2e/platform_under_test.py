@@ -207,6 +207,6 @@ class Namespace:
             (folder / f"{name}.log").write_text(log)
 
     def delete(self) -> None:
-        """Remove the namespace and what is in it."""
-        self.kubectl("delete", "rayjobs", "--all", "--wait=false", check=False)
+        """Remove the namespace and what is in it, RayJobs first: to stop one takes its token."""
+        self.kubectl("delete", "rayjobs", "--all", "--timeout=150s", check=False)
         run("kubectl", "delete", "namespace", self.name, "--wait=true", "--timeout=180s")

@@ -90,6 +90,7 @@ class Attempt:
         self.watch, self.progress = watch, watch.progress
         self.digest = config_digest(config)
         self.attempt = 0
+        self._over = False
 
     def train(self) -> RunResult:
         """Train every fold to its end and complete the run.
@@ -109,21 +110,33 @@ class Attempt:
             take_over=self.setting.managed,
             execution=execution_facts(os.environ),
         )
-        self._write_tries(RunState.RUNNING)
         try:
-            with _explained_losses():
-                result = self._train_folds()
-        except StopRequestedError:
-            return self._stopped()
+            self._write_tries(RunState.RUNNING)
+            with _explained_losses(), local_ray(self.config, on_cluster=self._on_cluster):
+                self.watch.listen_again()
+                with self.watch.outliving_ray():
+                    return self._train_and_say()
         except BaseException as error:
             self._fail(error)
             raise
         finally:
+            self.watch.listen_again()
             self.progress.finished()
+
+    def _train_and_say(self) -> RunResult:
+        try:
+            result = self._train_folds()
+        except StopRequestedError:
+            return self._stopped()
         self._write_tries(RunState.COMPLETED, result)
         metrics = final_metrics(result, self.prepared.proofs)
         self.store.finish_run(self.run_id, self.attempt, RunState.COMPLETED, final_metrics=metrics)
+        self._over = True
         return result
+
+    @property
+    def _on_cluster(self) -> bool:
+        return self.setting.placement is Placement.CLUSTER
 
     # --- how it ended -------------------------------------------------------------------
 
@@ -146,9 +159,12 @@ class Attempt:
         self.store.finish_run(
             self.run_id, self.attempt, RunState.INTERRUPTED, outcome=outcome, reason=reason
         )
+        self._over = True
 
     def _fail(self, error: BaseException) -> None:
         """Note why, if the database still can; the first error is the one to tell."""
+        if self._over:
+            return
         text = error.message if isinstance(error, RscError) else repr(error)
         self.store.patience_seconds = _LAST_PATIENCE_SECONDS
         if isinstance(error, SupersededError):
@@ -171,19 +187,16 @@ class Attempt:
     # --- training -----------------------------------------------------------------------
 
     def _train_folds(self) -> RunResult:
-        on_cluster = self.setting.placement is Placement.CLUSTER
-        with local_ray(self.config, on_cluster=on_cluster):
-            self.watch.listen_again()
-            recorder = Recorder(
-                portable_url(self.store.engine),
-                self._spool(),
-                self.run_id,
-                self.attempt,
-                on_cluster=on_cluster,
-            )
-            with self.watch.following(recorder.status):
-                results = tuple(self._train_fold(recorder, fold) for fold in self.prepared.folds)
-            recorder.close()
+        recorder = Recorder(
+            portable_url(self.store.engine),
+            self._spool(),
+            self.run_id,
+            self.attempt,
+            on_cluster=self._on_cluster,
+        )
+        with self.watch.following(recorder.status):
+            results = tuple(self._train_fold(recorder, fold) for fold in self.prepared.folds)
+        recorder.close()
         return RunResult(run_id=self.run_id, trials=results)
 
     def _spool(self) -> Path:
@@ -236,7 +249,7 @@ class Attempt:
                 fold=fold,
                 trial_id=trial_id,
                 seed=self.config.seed,
-                on_cluster=self.setting.placement is Placement.CLUSTER,
+                on_cluster=self._on_cluster,
             ),
             context=TrialContext(
                 run_id=self.run_id,

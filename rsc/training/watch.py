@@ -8,6 +8,7 @@ from the recorder's heartbeat.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from rsc.training.recorder_status import RecorderStatus
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ONE_SIGNAL_SECONDS = 1.0
 _LOOK_SECONDS = 2.0
+_GUARD_SECONDS = 0.002
 
 
 class RunInterruptedError(KeyboardInterrupt):
@@ -36,6 +38,24 @@ class StopReason(Enum):
     CANCELLED = auto()
     SUPERSEDED = auto()
     RECORDER_LOST = auto()
+
+
+class _Guard(threading.Thread):
+    """Ignores SIGTERM again and again; Python's own call is for the main thread alone."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="guard")
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        ignore = ctypes.CDLL(None).signal
+        ignore.argtypes, ignore.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+        while not self._done.wait(_GUARD_SECONDS):
+            ignore(signal.SIGTERM, int(signal.SIG_IGN))
+
+    def end(self) -> None:
+        self._done.set()
+        self.join()
 
 
 class Watch:
@@ -57,6 +77,7 @@ class Watch:
         self._stop = threading.Event()
         self._asked_at = 0.0
         self._finish_at: float | None = None
+        self._guard: _Guard | None = None
 
     # --- what training asks --------------------------------------------------------------
 
@@ -123,6 +144,20 @@ class Watch:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def outliving_ray(self) -> Iterator[None]:
+        """Bear signals while Ray ends after this context, until `listen_again`.
+
+        Ray's core gives SIGTERM its deadly default back when it ends, a second or more
+        before Python's code runs again. A pod's second signal would change the exit code.
+        """
+        try:
+            yield
+        finally:
+            if self.managed and threading.current_thread() is threading.main_thread():
+                self._guard = _Guard()
+                self._guard.start()
+
     def listen_no_more(self) -> None:
         """Ignore signals from now on, to the very end of the process: all is decided."""
         if threading.current_thread() is threading.main_thread():
@@ -131,6 +166,9 @@ class Watch:
 
     def listen_again(self) -> None:
         """Take the signals back from Ray, which takes SIGTERM when it starts."""
+        if self._guard is not None:
+            self._guard.end()
+            self._guard = None
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 signal.signal(number, self._handle)

@@ -1,0 +1,77 @@
+"""Seconds of pods by group: added up by looking, whatever comes and goes."""
+
+from __future__ import annotations
+
+from rsc.config.training import ResourcesConfig
+from rsc.training.cluster_trial import trial_bundles
+from rsc.training.pods import PodClock, group_of
+
+
+def node(group, host, *, alive=True, labels=None):
+    resources = {
+        "head": {"node:__internal_head__": 1.0},
+        "learner": {"CPU": 2.0, "rsc_main": 1.0, "rsc_learner": 1.0},
+        "sampler": {"CPU": 2.0, "rsc_sampler": 2.0},
+        "other": {"CPU": 2.0},
+    }[group]
+    return {
+        "Alive": alive,
+        "Resources": resources,
+        "NodeManagerHostname": host,
+        "Labels": labels or {},
+    }
+
+
+def test_seconds_are_those_between_looks_of_every_living_node():
+    looks = iter(
+        [
+            [node("head", "h"), node("learner", "l")],
+            [node("head", "h"), node("sampler", "a"), node("sampler", "b")],
+            [node("head", "h"), node("sampler", "a", alive=False)],
+        ]
+    )
+    times = iter([0.0, 5.0, 11.0, 12.0])
+    clock = PodClock(look=lambda: next(looks), clock=lambda: next(times))
+    clock.sample()
+    clock.sample()
+    assert clock.sample() == {
+        "pods": {"head": 12.0, "learner": 5.0, "sampler": 12.0},
+        "nodes": {"head": ["h"], "learner": ["l"], "sampler": ["a", "b"]},
+    }
+
+
+def test_while_ray_does_not_answer_nothing_is_lost():
+    answers = iter([RuntimeError("away"), [node("head", "h")]])
+    times = iter([0.0, 5.0, 10.0])
+
+    def look():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    clock = PodClock(look=look, clock=lambda: next(times))
+    assert clock.sample() == {"pods": {}, "nodes": {}}
+    assert clock.sample()["pods"] == {"head": 10.0}
+
+
+def test_a_group_is_kuberays_label_else_what_the_node_offers():
+    spot = node("sampler", "s", labels={"ray.io/node-group": "sampler-spot"})
+    assert group_of(spot) == "sampler-spot"
+    for group in ("head", "learner", "sampler", "other"):
+        assert group_of(node(group, "x")) == group
+
+
+def test_a_trial_asks_for_its_gang_with_the_gpu_where_it_learns():
+    main = {"CPU": 1, "rsc_main": 1}
+    sampler = {"CPU": 1, "rsc_sampler": 1}
+    learner = {"CPU": 1, "rsc_learner": 1}
+    assert trial_bundles(ResourcesConfig()) == [main]
+    assert trial_bundles(ResourcesConfig(num_env_runners=2, num_gpus_per_learner=1)) == [
+        main | {"GPU": 1},
+        sampler,
+        sampler,
+    ]
+    assert trial_bundles(
+        ResourcesConfig(num_env_runners=1, num_learners=1, num_gpus_per_learner=0.5)
+    ) == [main, sampler, learner | {"GPU": 0.5}]

@@ -85,7 +85,7 @@ def train_on_cluster(
     supervised = _Supervised(board)
     supervised.start(task, market, recorder)
     try:
-        ending = _supervise(supervised, watch, progress)
+        ending = _supervise(supervised, watch, progress, task.plan.recovery_seconds)
     finally:
         supervised.end()
     if ending.error is not None:
@@ -97,9 +97,19 @@ def train_on_cluster(
     return result
 
 
-def _supervise(trial: _Supervised, watch: Watch, progress: ProgressListener) -> Ending:
+def _no_place_to_finish(seconds: float) -> TemporaryError:
+    return TemporaryError(
+        f"the time budget was used up, and no node took the trial within {seconds:.0f} s "
+        "to judge the best checkpoint",
+        "look at the events of its pods; a new start judges it",
+    )
+
+
+def _supervise(
+    trial: _Supervised, watch: Watch, progress: ProgressListener, wait_seconds: float
+) -> Ending:
     """Pass on orders and news until the trial ends or is not there to be stopped."""
-    orders, processes = Orders(), 0
+    orders, processes, ordered_at = Orders(), 0, time.monotonic()
     while True:
         over = not trial.thread.is_alive()
         news = trial.news()
@@ -114,10 +124,13 @@ def _supervise(trial: _Supervised, watch: Watch, progress: ProgressListener) -> 
         processes = news.processes
         wanted = Orders(stop=watch.stop_requested(), finish=watch.finish_requested())
         if wanted != orders:
-            orders = wanted
+            orders, ordered_at = wanted, time.monotonic()
             trial.order(orders)
-        if orders.stop and (not processes or news.silent_seconds > _SILENT_SECONDS):
+        absent = not processes or news.silent_seconds > _SILENT_SECONDS
+        if orders.stop and absent:
             return Ending(stopped=True)
+        if orders.finish and absent and time.monotonic() - ordered_at > wait_seconds:
+            return Ending(error=_no_place_to_finish(wait_seconds))
         time.sleep(_LOOK_SECONDS)
 
 

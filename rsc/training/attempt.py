@@ -30,7 +30,6 @@ from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.queries import list_checkpoints
 from rsc.store.rows import CheckpointKind, RunState, TrialContext, TryRow
 from rsc.store.store import SqlRunStore
-from rsc.training.checkpoints import path_of
 from rsc.training.plan import TrialPlan
 from rsc.training.preparing import Prepared
 from rsc.training.ray_session import is_loss, local_ray
@@ -242,7 +241,12 @@ class Attempt:
         )
         rows = list_checkpoints(self.store.engine, trial_id)
         last = next((row.uri for row in rows if row.kind is CheckpointKind.LAST), None)
-        storage = self.setting.storage
+        storage, index = self.setting.storage, fold.index
+        checkpoints = (
+            storage.checkpoints(self.run_id, index)
+            if last is None
+            else storage.checkpoints_after(self.run_id, index, last)
+        )
         return TrialTask(
             plan=TrialPlan(
                 config=self.config,
@@ -257,10 +261,8 @@ class Attempt:
                 trial_id=trial_id,
                 instruments=instruments,
             ),
-            checkpoints=storage.checkpoints(self.run_id, fold.index)
-            if last is None
-            else storage.checkpoints_after(self.run_id, fold.index, last),
-            last_checkpoint=None if last is None else _readable(last),
+            checkpoints=checkpoints,
+            last_checkpoint=last and f"{checkpoints.where}/{last.rpartition('/')[2]}",
             config_digest=self.digest,
         )
 
@@ -302,10 +304,6 @@ def _explained_losses() -> Iterator[None]:
             f"a process of the run was lost ({type(error).__name__}: {text})",
             "`rsc train --resume RUN` goes on from the last checkpoint",
         ) from error
-
-
-def _readable(uri: str) -> str:
-    return str(path_of(uri)) if uri.startswith("file:") else uri
 
 
 def _date(stamp: np.int64) -> datetime:

@@ -65,6 +65,10 @@ class Checkpoint:
 class CheckpointStore(Protocol):
     """Where the checkpoints of one trial are kept."""
 
+    @property
+    def where(self) -> str:
+        """Folder or URI that they lie in."""
+
     def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
         """Save `algorithm`; the checkpoint can be seen only when it is whole."""
 
@@ -83,6 +87,11 @@ class FolderCheckpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def where(self) -> str:
+        """Folder that they lie in."""
+        return str(self.folder)
 
     def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
         """Do what `save_checkpoint` does."""

@@ -57,6 +57,11 @@ class RemoteCheckpoints:
     def __init__(self, uri: str, scratch: Path) -> None:
         self.uri, self.scratch = uri, scratch
 
+    @property
+    def where(self) -> str:
+        """URI that they lie in."""
+        return self.uri
+
     def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
         """Save on this disk, then upload.
 

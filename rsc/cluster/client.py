@@ -7,6 +7,7 @@ library is imported when a connection is made, not when this module is.
 
 from __future__ import annotations
 
+import logging
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -300,6 +301,8 @@ def connect(namespace: str | None = None, context: str | None = None) -> Cluster
     configuration = Configuration()
     own = _load(configuration, context)
     configuration.retries = 1
+    # It warns of every attempt; the error that comes of them is told once.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     return Cluster(ApiClient(configuration), namespace or own or "default")
 
 

@@ -131,8 +131,8 @@ class TestLaptopServices:
     def test_compose_accepts_the_file(self):
         docker = command_on_path("docker")
         known = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
-        if known.returncode != 0 and not os.environ.get("CI"):
-            pytest.skip("docker has no compose")
+        if known.returncode != 0 and not os.environ.get("GITHUB_ACTIONS"):
+            pytest.skip("docker has no compose; on the project's own runners it must have")
         command = [docker, "compose", "--file", str(DOCKER / "compose.yaml"), "config", "--quiet"]
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stderr

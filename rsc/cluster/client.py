@@ -7,8 +7,8 @@ library is imported when a connection is made, not when this module is.
 
 from __future__ import annotations
 
-import logging
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -81,7 +81,7 @@ def test_files_and_a_world_at_once_are_refused(refused, write):
     message = refused("train", write(both))
     assert (
         message
-        == "run.yaml: data must have either sources (files) or synthetic (a world), exactly one"
+        == "run.yaml: data must have either sources (files), manifest (published files) or synthetic (a world), exactly one"
     )
 
 

@@ -79,9 +79,9 @@ def test_no_data_is_refused(refused, write):
 def test_files_and_a_world_at_once_are_refused(refused, write):
     both = "data: {synthetic: {kind: trend}, sources: [{instrument: a, uri: b}]}\n"
     message = refused("train", write(both))
-    assert (
-        message
-        == "run.yaml: data must have either sources (files), manifest (published files) or synthetic (a world), exactly one"
+    assert message == (
+        "run.yaml: data must have either sources (files), manifest (published files) "
+        "or synthetic (a world), exactly one"
     )
 
 

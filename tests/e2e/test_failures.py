@@ -77,12 +77,17 @@ def trains_again(namespace: Namespace, run_id: str, event: Callable[[], object],
     return longest
 
 
-def assert_completed(namespace: Namespace, run_id: str, digest: str) -> None:
-    """Fail unless the run completed with the records of an undisturbed one."""
+def assert_completed(namespace: Namespace, run_id: str, digest: str | None) -> None:
+    """Fail unless the run completed and, where a digest is given, with those very records.
+
+    An end in order closes its open episodes, and the next start begins others: such runs are
+    verified, but their records are not those of a run that nothing interrupted.
+    """
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
     assert the_run(namespace, run_id).state == "completed"
     assert_verified(namespace, run_id)
-    assert digest_of(namespace.database_url, run_id) == digest
+    if digest is not None:
+        assert digest_of(namespace.database_url, run_id) == digest
 
 
 @pytest.mark.parametrize("grace", [0, None], ids=["force", "grace"])
@@ -113,11 +118,11 @@ def test_a_killed_head_pod_starts_the_run_again(namespace, long_digest, capsys):
     assert outcomes(namespace, run_id) == [LOST, COMPLETED]
 
 
-def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, long_digest, capsys):
+def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, capsys):
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
     trains_again(namespace, run_id, lambda: namespace.delete_pod(victim), capsys)
-    assert_completed(namespace, run_id, long_digest)
+    assert_completed(namespace, run_id, None)
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 
@@ -142,7 +147,7 @@ def test_a_stopped_ray_job_ends_in_order(namespace):
     assert outcomes(namespace, run_id) == [INTERRUPTED]
 
 
-def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, long_digest, capsys):
+def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, capsys):
     run_id = begin(namespace)
 
     def suspend(state: str) -> str:
@@ -158,7 +163,7 @@ def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, long_digest, caps
     assert namespace.states(run_id)[1] == "Suspended"
     assert_verified(namespace, run_id)
     trains_again(namespace, run_id, lambda: suspend("false"), capsys)
-    assert_completed(namespace, run_id, long_digest)
+    assert_completed(namespace, run_id, None)
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 

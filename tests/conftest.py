@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,11 @@ import sqlalchemy as sa
 
 # End-to-end tests need a cluster with the image in it: `make e2e` asks for them.
 collect_ignore = [] if os.environ.get("RSC_E2E") else ["e2e"]
+
+# Ray turns tokens on in the process that first starts it, and with that in its children: all
+# clusters of the tests have the same from the start.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 # --- databases -----------------------------------------------------------------------------
 

@@ -196,7 +196,9 @@ def _new_name(item: Mapping[str, Any], submission: Submission) -> str:
     if item["kind"] == "RayJob":
         return submission.name
     component = (item["metadata"].get("labels") or {}).get(COMPONENT_LABEL)
-    suffix = "config" if item["kind"] == "ConfigMap" else component or "job"
+    # The YAML may be there twice: for the run, and for the Jobs before it.
+    own = name_of(item).rpartition("-")[2]
+    suffix = own if item["kind"] == "ConfigMap" else component or "job"
     return f"{submission.name}-{suffix}"
 
 

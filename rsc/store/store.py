@@ -114,7 +114,7 @@ class RunStore(Protocol):
     ) -> None:
         """End the run; completed is final."""
 
-    def record_try(self, row: TryRow, *, attempt: int | None = None) -> None:
+    def record_try(self, row: TryRow, *, attempt: int) -> None:
         """Write one line of the ledger of tries, replacing the same one."""
 
     def close(self) -> None:
@@ -289,18 +289,17 @@ class SqlRunStore(RunLifecycle):
 
         self._write(finish)
 
-    def record_try(self, row: TryRow, *, attempt: int | None = None) -> None:
+    def record_try(self, row: TryRow, *, attempt: int) -> None:
         """Write one line of the ledger of tries, replacing the same one.
 
         Raises
         ------
         SupersededError
-            When `attempt` is given and a newer one has begun, or the run has ended.
+            When a newer attempt has begun, or the run has ended.
         """
 
         def enter(connection: Connection) -> None:
-            if attempt is not None:
-                fence(connection, row.run_id, attempt)
+            fence(connection, row.run_id, attempt)
             upsert(connection, tables.tries, asdict(row))
 
         self._write(enter)

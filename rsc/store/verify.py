@@ -23,6 +23,7 @@ from rsc.store.chunks import Chunk, chunks
 from rsc.store.engine import check_schema, reading
 from rsc.store.evaluation_checks import check_evaluations
 from rsc.store.execution_checks import check_executions
+from rsc.store.executions import ExecutionOutcome, executions_in
 from rsc.store.fill_checks import (
     check_operations,
     check_steps_against_operations,
@@ -110,11 +111,12 @@ def verify_run(
         trials = trials_in(connection, run_id)
         _check_run(run, trials, findings)
         executions = check_executions(connection, run, findings)
+        resumable = _left_a_rest(connection, run)
         for trial in trials:
             _check_seal(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
             for chunk in chunks(connection, trial.trial_id):
-                check_chunk(chunk, run, trial, findings)
+                check_chunk(chunk, run, trial, findings, resumable=resumable)
                 if replay is not None:
                     replay(chunk, findings)
                 episodes += len(chunk.episodes)
@@ -133,11 +135,16 @@ def verify_run(
     )
 
 
-def check_chunk(chunk: Chunk, run: RunRow, trial: TrialRow, findings: Findings) -> None:
-    """Check some episodes and all that belongs to them."""
+def check_chunk(
+    chunk: Chunk, run: RunRow, trial: TrialRow, findings: Findings, *, resumable: bool = False
+) -> None:
+    """Check some episodes and all that belongs to them.
+
+    Where the run is `resumable`, episodes may wait for the next start to go on with them.
+    """
     check_rows(chunk, findings)
     check_counts(chunk, findings)
-    ended = trial.state in _ENDED or run.state in _ENDED
+    ended = not resumable and (trial.state in _ENDED or run.state in _ENDED)
     check_episodes(chunk, findings, ended=ended)
     check_sums(chunk, findings)
     check_steps(chunk, findings)
@@ -147,6 +154,18 @@ def check_chunk(chunk: Chunk, run: RunRow, trial: TrialRow, findings: Findings) 
     trading = run.config.get("trading", {})
     if trading and trading.get("reward", {}).get("kind", "log_return") == "log_return":
         check_log_rewards(chunk, findings, floor=float(trading.get("ruin_fraction", 0.01)))
+
+
+def _left_a_rest(connection: Connection, run: RunRow) -> bool:
+    """Return whether episodes may still be running in a run that ended in order.
+
+    A start that was lost leaves episodes beyond the last checkpoint. The next one goes on
+    with them; if it is interrupted before it gets there, they wait for the one after it.
+    """
+    if run.state is not RunState.INTERRUPTED:
+        return False
+    left = {ExecutionOutcome.LOST, ExecutionOutcome.SUPERSEDED}
+    return any(row.outcome in left for row in executions_in(connection, run.run_id))
 
 
 def _check_run(run: RunRow, trials: tuple[TrialRow, ...], findings: Findings) -> None:

@@ -282,7 +282,8 @@ class Attempt:
                     run_id=self.run_id,
                     state=state,
                     **statistics,
-                )
+                ),
+                attempt=self.attempt,
             )
 
 

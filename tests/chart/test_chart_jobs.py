@@ -77,7 +77,9 @@ def test_bad_input_is_not_tried_again_and_nothing_runs_for_ever():
         spec = objects.job(component)["spec"]
         (rule,) = spec["podFailurePolicy"]["rules"]
         assert rule["action"] == "FailJob"
-        assert rule["onExitCodes"]["values"] == [1, 2, 3]
+        # To these two, bad input may be a database that is away for a moment.
+        final = [2, 3] if component in ("migrate", "verify") else [1, 2, 3]
+        assert rule["onExitCodes"]["values"] == final
         assert rule["onExitCodes"]["containerName"] == component
         assert spec["activeDeadlineSeconds"] > 0
         assert spec["ttlSecondsAfterFinished"] == 3600

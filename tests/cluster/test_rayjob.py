@@ -60,6 +60,19 @@ def test_every_pod_of_a_run_knows_the_run_and_nothing_of_another():
     assert set(ids) == {"20261122-r2d2"}
 
 
+def test_the_yaml_for_the_jobs_before_the_run_has_a_name_of_its_own():
+    """A chart that is rendered with its hooks holds the YAML twice."""
+    config = next(item for item in SHIPPED if item["kind"] == "ConfigMap")
+    second = copy.deepcopy(config)
+    second["metadata"]["name"] = "rsc-train-hooks"
+    filled = fill(
+        [*SHIPPED, second],
+        Submission(name="n-1", run_id="1", namespace="here", train_yaml="seed: 1\n"),
+    )
+    names = [item["metadata"]["name"] for item in filled if item["kind"] == "ConfigMap"]
+    assert sorted(names) == ["n-1-config", "n-1-hooks"]
+
+
 def test_two_runs_share_accounts_and_policies_and_nothing_else():
     one, two = (
         {(item["kind"], item["metadata"]["name"]) for item in _fill(name=name)}

@@ -43,18 +43,8 @@ class Written:
     def __init__(self, url: str, market: Market) -> None:
         self.market = market
         self.store: SqlRunStore = open_store(url)
-        self.store.create_run(
-            NewRun(
-                run_id=RUN,
-                name=CONFIG.name,
-                config=config_mapping(CONFIG),
-                config_sha256=config_digest(CONFIG),
-                data_digest=market.digest,
-                code_version="0.1.0",
-                seed=CONFIG.seed,
-            )
-        )
-        self.attempt = self.store.begin_attempt(RUN, "this process")
+        self.market = market
+        self.attempt = self.begin(RUN)
         trial_id = self.store.create_trial(
             RUN, attempt=self.attempt, fold=0, seed=7, parameters={"lr": 0.1}
         )
@@ -95,6 +85,20 @@ class Written:
             ),
         )
 
+    def begin(self, run_id: str) -> int:
+        self.store.create_run(
+            NewRun(
+                run_id=run_id,
+                name=CONFIG.name,
+                config=config_mapping(CONFIG),
+                config_sha256=config_digest(CONFIG),
+                data_digest=self.market.digest,
+                code_version="0.1.0",
+                seed=CONFIG.seed,
+            )
+        )
+        return self.store.begin_attempt(run_id, "this process")
+
     def iterate(self, iteration: int, episode_return: float | None) -> None:
         self.store.add_iteration(
             self.context,
@@ -119,7 +123,8 @@ class Written:
                 seed=7,
                 run_id=run_id,
                 state=RunState.COMPLETED,
-            )
+            ),
+            attempt=1,
         )
 
 
@@ -144,6 +149,7 @@ def loaded(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ReportDa
     trial.baselines(SHORT_VALIDATION, Phase.VALIDATION)
     trial.agent(SHORT_TEST, Phase.TEST, 2)
     trial.baselines(SHORT_TEST, Phase.TEST)
+    trial.begin("an earlier run")
     for run_id in (RUN, "an earlier run"):
         trial.count(run_id)
     trial.store.finish_trial(trial.context, RunState.COMPLETED, best_iteration=2)

@@ -140,15 +140,15 @@ def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_
 
 
 def test_a_postgres_that_is_not_migrated_is_waited_for_and_never_changed_by_a_managed_start(
-    postgres_url,
+    postgres_database,
 ):
-    engine = create_engine(postgres_url)
+    engine = create_engine(postgres_database)
     with pytest.raises(UserError, match="was empty, must have schema"):
         await_database(engine, 0.1)
     assert current_revision(engine) is None
     waiting = threading.Thread(target=await_database, args=(engine, 60))
     waiting.start()
-    other = create_engine(postgres_url)
+    other = create_engine(postgres_database)
     upgrade(other)
     waiting.join(30)
     assert not waiting.is_alive()
@@ -165,9 +165,9 @@ def test_a_server_that_is_away_is_a_temporary_failure_of_a_managed_start():
     assert 1.0 <= time.monotonic() - began < 20
 
 
-def test_a_change_of_the_schema_does_not_wait_for_a_lock_for_ever(postgres_url, monkeypatch):
+def test_a_change_of_the_schema_does_not_wait_for_a_lock_for_ever(postgres_database, monkeypatch):
     monkeypatch.setattr("rsc.store.engine._LOCK_TIMEOUT", "200ms")
-    engine, other = create_engine(postgres_url), create_engine(postgres_url)
+    engine, other = create_engine(postgres_database), create_engine(postgres_database)
     upgrade(engine, "0001")
     with other.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE training_runs IN ACCESS SHARE MODE")

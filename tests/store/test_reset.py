@@ -57,7 +57,7 @@ def test_foreign_keys_hold_again_after_a_reset(store):
 
 def test_all_are_removed_but_the_ledger_of_tries_stays(store):
     record_run(store, "first")
-    record_run(store, "second")
+    begin_run(store, "second")
     day = datetime(2015, 1, 1, tzinfo=UTC)
     store.record_try(
         TryRow(
@@ -67,10 +67,12 @@ def test_all_are_removed_but_the_ledger_of_tries_stays(store):
             data_digest="d",
             parameters_digest="p",
             seed=1,
-            run_id="first",
+            run_id="second",
             state=RunState.COMPLETED,
-        )
+        ),
+        attempt=1,
     )
+    store.finish_run("second", 1, RunState.INTERRUPTED)
     reset(store.engine, ResetScope(everything=True))
     assert set(row_counts(store.engine).values()) == {0}
     assert list_runs(store.engine) == ()

@@ -324,9 +324,12 @@ def test_the_ledger_counts_tries_on_overlapping_dates_once_whatever_their_state(
                 seed=1,
                 run_id=run_id,
                 state=state,
-            )
+            ),
+            attempt=1,
         )
 
+    for run_id in "abcd":
+        begin_run(store, run_id)
     line("a", 2000, 2010)
     line("a", 2000, 2010)
     line("a", 2000, 2010, instrument="ZETA")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,22 @@ def test_a_step_too_many_is_found(store):
 
 def test_a_running_episode_of_an_ended_trial_is_found(store):
     record_run(store, interrupted=False)
+    told = [str(f) for f in verify_run(store.engine, RUN).findings]
+    assert any("state was running, must be completed or interrupted" in line for line in told)
+
+
+def test_episodes_that_a_lost_start_left_running_wait_for_the_next(store):
+    trial = begin_run(store)
+    for batch in play(trial.trial_id, interrupted=False):
+        store.append(trial, batch)
+    assert store.begin_attempt(RUN, "elsewhere/2/2", take_over=True) == 2
+    again = store.create_trial(RUN, attempt=2, fold=0, seed=1, parameters={"a": 1})
+    assert again == trial.trial_id
+    store.finish_run(RUN, 2, RunState.INTERRUPTED)
+    assert verify_run(store.engine, RUN).findings == ()
+    assert store.begin_attempt(RUN, "elsewhere/3/3") == 3
+    store.finish_trial(replace(trial, attempt=3), RunState.COMPLETED)
+    store.finish_run(RUN, 3, RunState.COMPLETED)
     told = [str(f) for f in verify_run(store.engine, RUN).findings]
     assert any("state was running, must be completed or interrupted" in line for line in told)
 

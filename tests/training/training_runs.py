@@ -95,10 +95,14 @@ def start_rsc(*words: str, folder: Path, url: str) -> Started:
     """Start `rsc` as a user would, in `folder`."""
     number = len(list(folder.glob("*.err")))
     output, errors = folder / f"{number}.out", folder / f"{number}.err"
+    environment = dict(os.environ)
+    if "RAY_ADDRESS" not in environment:  # a newcomer has no token yet
+        environment = {k: v for k, v in environment.items() if not k.startswith("RAY_AUTH_")}
     with output.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "rsc.cli.app", *words, "--database", url],
             cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

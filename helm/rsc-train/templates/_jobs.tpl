@@ -67,9 +67,10 @@ activeDeadlineSeconds: {{ .deadline }}
 {{- if .ttl }}
 ttlSecondsAfterFinished: {{ int .root.Values.jobs.ttlSecondsAfterFinished }}
 {{- end }}
-# Another start would end the same way: bad input, wrong usage, a failed check.
+# Another start would end the same way: wrong usage, a failed check, bad input. Where the only input is the database,
+# bad input may be a server that is away for a moment.
 podFailurePolicy:
-  rules: [{action: FailJob, onExitCodes: {containerName: {{ .component }}, operator: In, values: [1, 2, 3]}}]
+  rules: [{action: FailJob, onExitCodes: {containerName: {{ .component }}, operator: In, values: {{ if has .component (list "migrate" "verify") }}[2, 3]{{ else }}[1, 2, 3]{{ end }}}}]
 template:
   metadata:
     labels: {{- include "rsc-train.podLabels" . | nindent 6 }}

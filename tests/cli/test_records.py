@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from recorded_runs import EXAMPLE, record_run
@@ -251,3 +254,21 @@ def test_database_commands_create_check_and_refuse(rsc, folder):
     outcome = rsc("db", "check")
     assert outcome.code == 1
     assert "newer than this code" in outcome.err
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 4), ("y", 0, 3)])
+def test_on_a_terminal_reset_asks_and_does_what_it_is_told(database, answer, code, left):
+    terminal, end = os.openpty()
+    words = [sys.executable, "-m", "rsc.cli.app", "reset", "--run", FIRST]
+    with subprocess.Popen(words, cwd=database.parent, stdin=end, stderr=end) as process:
+        asked = b""
+        while b"for ever? [y/N]" not in asked:
+            asked += os.read(terminal, 1024)
+        os.write(terminal, f"{answer}\n".encode())
+        assert process.wait(60) == code
+    os.close(end)
+    os.close(terminal)
+    assert b"Remove 1 run for ever?" in asked
+    with sqlite3.connect(database) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM training_runs").fetchone()
+    assert number == left

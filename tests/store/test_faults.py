@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from recorded_trials import begin_run, play
 
+from rsc.cli.app import main
 from rsc.errors import TemporaryError, UserError
 from rsc.store.engine import create_engine, parse_url, prepare_database, writing
 from rsc.store.queries import list_runs, row_counts
@@ -234,7 +235,7 @@ def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_serve
 
 
 @pytest.mark.fault
-def test_a_wrong_password_is_one_sentence_without_it(own_server):
+def test_a_wrong_password_is_one_sentence_without_it(own_server, capsys, tmp_path, monkeypatch):
     with sa.create_engine(
         own_server.get_uri().replace("postgresql://", "postgresql+psycopg2://"),
         isolation_level="AUTOCOMMIT",
@@ -250,6 +251,13 @@ def test_a_wrong_password_is_one_sentence_without_it(own_server):
         error = refused(url.render_as_string(hide_password=False))
         assert "refused the user or the password" in error.message
         assert "wr0ng-secret" not in error.message + error.hint + repr(error.__cause__)
+        monkeypatch.chdir(tmp_path)
+        Path("run.yaml").write_text("name: small\ndata: {synthetic: {kind: trend}}\n")
+        for words in (["train", "run.yaml"], ["runs"]):
+            assert main([*words, "--database", url.render_as_string(hide_password=False)]) == 1
+            said = capsys.readouterr().err
+            assert "refused the user or the password" in said.splitlines()[-2]
+            assert "wr0ng-secret" not in said
     finally:
         rules.write_text(before)
         pg_ctl(own_server, "reload")

@@ -14,8 +14,6 @@ from typing import Any
 import ray
 
 _GROUP_LABEL = "ray.io/node-group"
-# `ray start --labels rsc.dev/node=$RSC_NODE_NAME` tells it; Ray knows the pod only.
-_NODE_LABEL = "rsc.dev/node"
 _HEAD_RESOURCE = "node:__internal_head__"
 HEAD, LEARNER, SAMPLER, OTHER = "head", "learner", "sampler", "other"
 MAIN_RESOURCE, SAMPLER_RESOURCE, LEARNER_RESOURCE = "rsc_main", "rsc_sampler", "rsc_learner"
@@ -61,9 +59,13 @@ class PodClock:
 
 
 def name_of(node: Mapping[str, Any]) -> str:
-    """Return the Kubernetes node of one of `ray.nodes()` where it is labelled, else its host."""
-    label = node.get("Labels", {}).get(_NODE_LABEL)
-    return str(label or node.get("NodeManagerHostname", ""))
+    """Return the name that one of `ray.nodes()` was started with, else its host.
+
+    On Kubernetes that is the pod's node (``ray start --node-name``); its host is the pod.
+    """
+    given = node.get("NodeName")
+    named = given and given != node.get("NodeManagerAddress")
+    return str(given if named else node.get("NodeManagerHostname", ""))
 
 
 def group_of(node: Mapping[str, Any]) -> str:

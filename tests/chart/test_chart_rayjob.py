@@ -92,6 +92,12 @@ def test_the_head_offers_no_cpu(shape):
 
 
 @EVERY_SHAPE
+def test_ray_knows_the_node_of_each_pod_for_the_records(shape):
+    for group in render_shape(shape).groups.values():
+        assert group["rayStartParams"]["node-name"] == "$RSC_NODE_NAME"
+
+
+@EVERY_SHAPE
 def test_the_driver_stays_on_the_head(shape):
     spec = render_shape(shape).spec
     assert not {"entrypointNumCpus", "entrypointNumGpus", "entrypointResources"} & set(spec)

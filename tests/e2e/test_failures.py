@@ -14,6 +14,7 @@ from platform_under_test import Namespace, wait_until
 from training_under_test import (
     assert_verified,
     digest_of,
+    executions,
     install,
     iterations,
     long_config,
@@ -22,8 +23,7 @@ from training_under_test import (
     wait_for_training,
 )
 
-from rsc.store.engine import create_engine
-from rsc.store.executions import ExecutionOutcome, list_executions
+from rsc.store.executions import ExecutionOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -40,11 +40,7 @@ PAUSE_SECONDS = 420
 
 def outcomes(namespace: Namespace, run_id: str) -> list[ExecutionOutcome]:
     """Return how each start of the run ended, in order."""
-    engine = create_engine(namespace.database_url)
-    try:
-        return [row.outcome for row in list_executions(engine, run_id)]
-    finally:
-        engine.dispose()
+    return [row.outcome for row in executions(namespace, run_id)]
 
 
 def begin(namespace: Namespace, **rayjob: int) -> str:

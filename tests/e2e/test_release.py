@@ -10,6 +10,7 @@ from training_under_test import (
     ROOT,
     START_SECONDS,
     assert_verified,
+    executions,
     install,
     long_config,
     the_run,
@@ -75,6 +76,10 @@ def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace,
         assert all(
             "nvidia.com/gpu" not in c["resources"]["limits"] for c in pod["spec"]["containers"]
         )
+
+    node = namespace.get("pod", head)["spec"]["nodeName"]
+    held = executions(namespace, first)[0].nodes
+    assert held == {"head": (node,), "learner": (node,), "sampler": (node,)}
 
     assert namespace.wait_for_end(first)[:2] == ("SUCCEEDED", "Complete")
     wait_until(

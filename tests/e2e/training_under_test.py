@@ -16,6 +16,7 @@ from services import ObjectStore
 
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
+from rsc.store.executions import ExecutionRow, list_executions
 from rsc.store.queries import RunRow, find_run, list_runs
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,15 @@ def the_run(namespace: Namespace, run_id: str) -> RunRow | None:
     engine = create_engine(namespace.database_url)
     try:
         return next((row for row in list_runs(engine) if row.run_id == run_id), None)
+    finally:
+        engine.dispose()
+
+
+def executions(namespace: Namespace, run_id: str) -> tuple[ExecutionRow, ...]:
+    """Return the starts of a run, the first first."""
+    engine = create_engine(namespace.database_url)
+    try:
+        return list_executions(engine, run_id)
     finally:
         engine.dispose()
 

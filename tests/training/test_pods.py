@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rsc.config.training import ResourcesConfig
 from rsc.training.cluster_trial import trial_bundles
-from rsc.training.pods import PodClock, group_of
+from rsc.training.pods import PodClock, group_of, name_of
 
 
 def node(group, host, *, alive=True, labels=None):
@@ -38,6 +38,12 @@ def test_seconds_are_those_between_looks_of_every_living_node():
         "pods": {"head": 12.0, "learner": 5.0, "sampler": 12.0},
         "nodes": {"head": ["h"], "learner": ["l"], "sampler": ["a", "b"]},
     }
+
+
+def test_a_node_is_what_it_was_named_at_its_start_else_its_host():
+    started = node("head", "pod-1") | {"NodeManagerAddress": "10.0.0.1"}
+    assert name_of(started | {"NodeName": "10.0.0.1"}) == "pod-1"
+    assert name_of(started | {"NodeName": "gpu-node-7"}) == "gpu-node-7"
 
 
 def test_while_ray_does_not_answer_nothing_is_lost():

@@ -103,7 +103,7 @@ spec:
   {{- if .placement.priority }}
   priority: {{ int .placement.priority }}
   {{- end }}
-  rayStartParams: {object-store-memory: {{ mul $samplers.objectStoreMiB 1048576 | quote }}}
+  rayStartParams: {node-name: $RSC_NODE_NAME, object-store-memory: {{ mul $samplers.objectStoreMiB 1048576 | quote }}}
   resources: {rsc_sampler: {{ $samplers.cpus | quote }}}
   template:
     {{- $placement := dict "nodeSelector" .placement.nodeSelector "tolerations" .placement.tolerations "affinity" $affinity "priorityClassName" $samplers.priorityClassName }}

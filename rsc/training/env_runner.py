@@ -87,7 +87,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         self.plan: TrialPlan = self.config.env_config["plan"]
         self.market: Market = ray.get(self.config.env_config["market"])
         self._index = int(self.worker_index or 0)
-        self._last_round = -1
+        self._last_round = 0
         self._last_reply: Reply | None = None
         self.make_env()
         self.make_module()
@@ -131,19 +131,22 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def sample(
         self,
         *,
-        round_number: int = 0,
+        round_number: int,
         iteration: int = 0,
         epsilon: float = 1.0,
         weights: Mapping[str, Any] | None = None,
         **_: Any,
-    ) -> Reply:
+    ) -> Reply | None:
         """Step every account `rollout_fragment_length` times.
 
         A repeated round (its answer was lost or late) is answered from memory: the
-        accounts have moved on.
+        accounts have moved on. A round that is not the next one is not answered: this is
+        a new process, which must be given its state first.
         """
         if round_number == self._last_round and self._last_reply is not None:
             return self._last_reply
+        if round_number != self._last_round + 1:
+            return None
         if weights is not None:
             self.set_state({COMPONENT_RL_MODULE: weights})
         self.simulator.iteration = iteration
@@ -154,11 +157,11 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             self._step(step, columns, epsilon)
         records = self.simulator.drain()
         self._metrics_num_env_steps_sampled.inc(value=length * self._count)
-        reply = Reply(
+        self._last_round = round_number
+        self._last_reply = Reply(
             runner=self._index, columns=columns, records=records, state=self._accounts_state()
         )
-        self._last_round, self._last_reply = round_number, reply
-        return reply
+        return self._last_reply
 
     def _new_columns(self, length: int) -> Columns:
         shape = (length, self._count)
@@ -231,17 +234,12 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         ) < fraction * 2.0**53
         return chosen
 
-    def interrupt(self) -> RecordBatch:
-        """Close every open episode as interrupted and return what that recorded."""
-        self.simulator.interrupt()
-        self._last_round, self._last_reply = -1, None
-        return self.simulator.drain()
-
     # --- state --------------------------------------------------------------------------
 
     def _accounts_state(self) -> dict[str, Any]:
         return {
             "runner": self._index,
+            "round": self._last_round,
             "simulator": self.simulator.get_state(),
             "episode_numbers": self._episode_numbers.copy(),
             "exploration": self._rng.bit_generator.state,
@@ -265,7 +263,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             self.simulator.set_state(accounts["simulator"])
             self._episode_numbers[:] = accounts["episode_numbers"]
             self._rng.bit_generator.state = accounts["exploration"]
-            self._last_round, self._last_reply = -1, None
+            self._last_round, self._last_reply = accounts["round"], None
         weights = state.get(COMPONENT_RL_MODULE)
         if isinstance(weights, ray.ObjectRef):  # RLlib's own first synchronisation
             weights = ray.get(weights)

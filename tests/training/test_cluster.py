@@ -48,10 +48,17 @@ def tree_of(algorithm="dqn", *, steps=4096, learners=0):
     return tree
 
 
-def long_tree(steps=120_000):
-    tree = tree_of(steps=steps)
+def long_tree():
+    """Return a run that is long enough for things to happen in its middle."""
+    tree = tree_of(steps=120_000)
     tree["training"] |= {"iteration_steps": 4096}
     return tree
+
+
+@pytest.fixture(scope="module")
+def long_digest(tmp_path_factory):
+    """Digest of the long run when nothing happens in its middle."""
+    return undisturbed_digest(tmp_path_factory.mktemp("undisturbed") / "here", long_tree())
 
 
 def start(folder, *words, run_id=RUN_ID):
@@ -99,9 +106,8 @@ def wait_until(condition, seconds=120.0):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize(("algorithm", "learners"), [("dqn", 0), ("ppo", 0), ("dqn", 1)])
-def test_pods_record_what_one_machine_records(on_cluster, tmp_path, algorithm, learners):
-    tree = tree_of(algorithm, learners=learners)
+def test_pods_record_what_one_machine_records(on_cluster, tmp_path):
+    tree = tree_of("ppo", learners=1)
     write_run_file(tmp_path, tree)
     started = start(tmp_path)
     started.finish(seconds=900)
@@ -116,48 +122,41 @@ def test_pods_record_what_one_machine_records(on_cluster, tmp_path, algorithm, l
     assert "Trial" not in started.output.read_text()  # Tune's own words
 
 
-def test_a_lost_trial_goes_on_from_its_checkpoint_in_the_same_attempt(on_cluster, tmp_path):
-    write_run_file(tmp_path, long_tree())
-    started = start(tmp_path)
-    started.wait_for("validation 4", seconds=600)
-    on_cluster.kill("learner")
-    on_cluster.add("learner")
-    errors = started.finish(seconds=1200)
-    assert "going on from iteration" in errors
-    run, digest, executions = facts(tmp_path)
-    assert (run.state, run.attempt, len(executions)) == ("completed", 1, 1)
-    assert digest == undisturbed_digest(tmp_path / "here", long_tree())
-
-
-def test_a_lost_sampler_changes_no_byte(on_cluster, tmp_path):
+def test_lost_pods_change_no_byte_and_use_no_attempt(long_digest, on_cluster, tmp_path):
     write_run_file(tmp_path, long_tree())
     started = start(tmp_path)
     started.wait_for("validation 4", seconds=600)
     on_cluster.kill("sampler")
     on_cluster.add("sampler")
+    started.wait_for("validation 8", seconds=600)
+    assert "going on from" not in started.errors.read_text()  # the trial itself lived on
+    on_cluster.kill("learner")
+    on_cluster.add("learner")
     errors = started.finish(seconds=1200)
-    assert "going on from" not in errors  # the trial itself lived on
-    run, digest, _ = facts(tmp_path)
-    assert (run.state, run.attempt) == ("completed", 1)
-    assert digest == undisturbed_digest(tmp_path / "here", long_tree())
+    assert errors.count("going on from iteration") == 1
+    run, digest, executions = facts(tmp_path)
+    assert (run.state, run.attempt, len(executions)) == ("completed", 1, 1)
+    assert digest == long_digest
 
 
-def test_the_newest_start_wins_and_the_older_one_writes_nothing_more(on_cluster, tmp_path):
-    write_run_file(tmp_path, long_tree(200_000))
+def test_replaced_and_killed_drivers_change_no_byte(long_digest, on_cluster, tmp_path):
+    write_run_file(tmp_path, long_tree())
     first = start(tmp_path)
     first.wait_for("validation 2", seconds=600)
     second = start(tmp_path)
     errors = first.finish(seconds=600, code=RESUME_ME)
     assert "superseded" in errors
-    second.finish(seconds=1200)
-    assert "going on from iteration" in second.errors.read_text()
+    second.wait_for("going on from iteration", seconds=600)
+    second.kill()
+    wait_until(lambda: not processes_of("ray::_train"), seconds=180)
+    start(tmp_path).finish(seconds=1200)
     run, digest, executions = facts(tmp_path)
-    assert (run.state, run.attempt) == ("completed", 2)
-    assert [one.outcome for one in executions] == ["superseded", "completed"]
-    assert digest == undisturbed_digest(tmp_path / "here", long_tree(200_000))
+    assert (run.state, run.attempt) == ("completed", 3)
+    assert [one.outcome for one in executions] == ["superseded", "lost", "completed"]
+    assert digest == long_digest
 
 
-def test_two_signals_are_one_and_the_next_start_goes_on(on_cluster, tmp_path):
+def test_two_signals_are_one_and_a_cancelled_run_stays_ended(on_cluster, tmp_path):
     write_run_file(tmp_path, long_tree())
     first = start(tmp_path)
     first.wait_for("validation 2", seconds=600)
@@ -172,25 +171,17 @@ def test_two_signals_are_one_and_the_next_start_goes_on(on_cluster, tmp_path):
         states = connection.exec_driver_sql("SELECT DISTINCT state FROM episodes").scalars().all()
     assert "running" not in states
     assert facts(tmp_path)[0].state == "interrupted"
-    start(tmp_path).finish(seconds=900)
-    run, _, executions = facts(tmp_path)
-    assert (run.state, run.attempt) == ("completed", 2)
-    assert [one.outcome for one in executions] == ["interrupted", "completed"]
 
-
-def test_a_cancelled_run_ends_with_a_checkpoint_and_stays_ended(on_cluster, tmp_path):
-    write_run_file(tmp_path, long_tree())
-    started = start(tmp_path)
-    started.wait_for("validation 2", seconds=600)
+    second = start(tmp_path)
+    second.wait_for("going on from iteration", seconds=600)
     stop = start_rsc("stop", RUN_ID, "--wait", "120", folder=tmp_path, url=url_of(tmp_path))
     stop.finish(seconds=180)
-    started.finish(seconds=300, code=0)
+    second.finish(seconds=300, code=0)
     run, _, executions = facts(tmp_path)
-    assert (run.state, executions[-1].outcome) == ("interrupted", "cancelled")
-    began = time.monotonic()
+    assert run.state == "interrupted"
+    assert [one.outcome for one in executions] == ["interrupted", "cancelled"]
     start(tmp_path).finish(seconds=120, code=0)
-    assert time.monotonic() - began < 60
-    assert facts(tmp_path)[0].attempt == 1
+    assert facts(tmp_path)[0].attempt == 2
 
 
 def test_a_trial_without_a_place_can_be_stopped(cluster, on_cluster, tmp_path):
@@ -203,19 +194,6 @@ def test_a_trial_without_a_place_can_be_stopped(cluster, on_cluster, tmp_path):
     os.kill(started.process.pid, signal.SIGTERM)
     started.finish(seconds=120, code=RESUME_ME)
     assert facts(tmp_path)[0].state == "interrupted"
-
-
-def test_nothing_is_left_of_a_driver_that_is_killed(on_cluster, tmp_path):
-    write_run_file(tmp_path, long_tree())
-    started = start(tmp_path)
-    started.wait_for("validation 2", seconds=600)
-    started.kill()
-    wait_until(lambda: not processes_of("ray::_train"), seconds=180)
-    start(tmp_path).finish(seconds=900)
-    run, digest, executions = facts(tmp_path)
-    assert (run.state, run.attempt) == ("completed", 2)
-    assert [one.outcome for one in executions] == ["lost", "completed"]
-    assert digest == undisturbed_digest(tmp_path / "here", long_tree())
 
 
 def processes_of(name):

@@ -4,7 +4,8 @@ A round asks all env runners with the same request, takes the answers in the ord
 of the runners and hands the records on. Remote runners work on the next round while
 the learner works on this one, inside an iteration; at its end nothing is in flight,
 so a checkpoint is a plain cut. A runner that died is brought back by RLlib, set to
-the state of its last answer and asked again: same bytes as if it had lived.
+the state of its last answer and asked again: same bytes as if it had lived, also where
+nobody saw it die.
 
 Not here: evaluation, early stopping, the database (`rsc.training.trial`).
 """
@@ -28,6 +29,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
 from rsc.trading.records import RecordBatch
+from rsc.trading.simulator import Simulator
 from rsc.training.env_runner import (
     ACCOUNTS_KEY,
     Reply,
@@ -162,7 +164,7 @@ class ColumnarAlgorithm(Algorithm):
         answers = group.foreach_env_runner(
             "sample", kwargs=request, local_env_runner=False, timeout_seconds=self._patience
         )
-        replies = {reply.runner: reply for reply in answers}
+        replies = {reply.runner: reply for reply in answers if reply is not None}
         if len(replies) == len(expected):
             self._longest_round = max(self._longest_round, time.monotonic() - began)
         wait = self.plan.recovery_seconds
@@ -207,14 +209,14 @@ class ColumnarAlgorithm(Algorithm):
                     remote_worker_ids=[index],
                     timeout_seconds=self._patience,
                 )
-        replies: list[Reply] = group.foreach_env_runner(
+        answers = group.foreach_env_runner(
             "sample",
             kwargs=request,
             local_env_runner=False,
             remote_worker_ids=healthy,
             timeout_seconds=self._patience,
         )
-        return replies
+        return [reply for reply in answers if reply is not None]
 
     def _take_records(self, records: RecordBatch) -> None:
         self.returns.extend(episode_returns(records).tolist())
@@ -222,22 +224,18 @@ class ColumnarAlgorithm(Algorithm):
             self.record_sink(records)
 
     def interrupt_episodes(self) -> None:
-        """Close all open episodes as interrupted and hand on their records."""
-        group = self.env_runner_group
-        if self.env_runner is not None:
-            batches = [self.env_runner.interrupt()]
-            states = [self.env_runner.get_state()]
-        else:
-            batches = group.foreach_env_runner("interrupt", local_env_runner=False)
-            states = group.foreach_env_runner(
-                "get_state",
-                kwargs={"components": ACCOUNTS_KEY},
-                local_env_runner=False,
-            )
-        for batch in batches:
-            self._take_records(batch)
-        for state in states:
-            self._runner_states[state[ACCOUNTS_KEY]["runner"]] = state[ACCOUNTS_KEY]
+        """Close all open episodes as interrupted and hand on their records.
+
+        No runner is asked, as it may be lost: its last answer holds all that it knows.
+        """
+        config = self.plan.config
+        for index, accounts in sorted(self._runner_states.items()):
+            count = config.resources.num_envs_per_env_runner
+            simulator = Simulator(self.market, config.trading, accounts=count)
+            simulator.set_state(accounts["simulator"])
+            simulator.interrupt()
+            self._take_records(simulator.drain())
+            self._runner_states[index] = accounts | {"simulator": simulator.get_state()}
 
     # --- learning -----------------------------------------------------------------------
 

@@ -21,15 +21,16 @@ import ray
 
 from rsc.config.load import config_digest, config_mapping
 from rsc.config.run import RunConfig
-from rsc.errors import RscError, TemporaryError
+from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.build import market_digest
 from rsc.market.splits import Fold
 from rsc.store.engine import portable_url
 from rsc.store.executions import ExecutionOutcome, execution_facts
 from rsc.store.lease import SupersededError, holder_of_this_process
-from rsc.store.queries import list_checkpoints
+from rsc.store.queries import list_checkpoints, list_iterations
 from rsc.store.rows import CheckpointKind, RunState, TrialContext, TryRow
 from rsc.store.store import SqlRunStore
+from rsc.training.checkpoints import CheckpointStore
 from rsc.training.plan import TrialPlan
 from rsc.training.preparing import Prepared
 from rsc.training.ray_session import is_loss, local_ray
@@ -247,6 +248,7 @@ class Attempt:
             if last is None
             else storage.checkpoints_after(self.run_id, index, last)
         )
+        self._require_own(checkpoints, trial_id)
         return TrialTask(
             plan=TrialPlan(
                 config=self.config,
@@ -265,6 +267,19 @@ class Attempt:
             last_checkpoint=last and f"{checkpoints.where}/{last.rpartition('/')[2]}",
             config_digest=self.digest,
         )
+
+    def _require_own(self, checkpoints: CheckpointStore, trial_id: int) -> None:
+        """Refuse checkpoints beyond the records: going on from them would leave a hole."""
+        rows = list_iterations(self.store.engine, trial_id)
+        known = rows[-1].iteration if rows else 0
+        found = max(checkpoints.iterations(), default=0)
+        if found > known:
+            raise UserError(
+                f"{checkpoints.where}: held a checkpoint of iteration {found}, must hold none "
+                f"beyond iteration {known}, the last of this run in the database",
+                "it is of another run with this id: take another --run-id or --storage, "
+                "or remove it",
+            )
 
     def _write_tries(self, state: RunState, result: RunResult | None = None) -> None:
         """Enter this try in the ledger, once for every instrument: it counts once begun."""

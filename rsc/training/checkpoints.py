@@ -72,6 +72,9 @@ class CheckpointStore(Protocol):
     def save(self, algorithm: Any, *, config_digest: str, progress: dict[str, Any]) -> Checkpoint:
         """Save `algorithm`; the checkpoint can be seen only when it is whole."""
 
+    def iterations(self) -> list[int]:
+        """Return the iterations that have a checkpoint here, in no order."""
+
     def newest(self, *, config_digest: str) -> Checkpoint | None:
         """Return the newest complete checkpoint, None if there is none yet."""
 
@@ -98,6 +101,11 @@ class FolderCheckpoints:
         return save_checkpoint(
             algorithm, self.folder, config_digest=config_digest, progress=progress
         )
+
+    def iterations(self) -> list[int]:
+        """Return the iterations that have a checkpoint here, in no order."""
+        names = [path.name.removeprefix(PREFIX) for path in self.folder.glob(f"{PREFIX}*")]
+        return [int(name) for name in names if name.isdigit()]
 
     def newest(self, *, config_digest: str) -> Checkpoint | None:
         """Do what `newest_checkpoint` does."""

@@ -89,10 +89,11 @@ class RemoteCheckpoints:
 
     def newest(self, *, config_digest: str) -> Checkpoint | None:
         """Return the newest complete checkpoint, downloaded and checked; None: none yet."""
-        found = self._iterations()
+        found = self.iterations()
         return self.at(max(found), config_digest=config_digest) if found else None
 
-    def _iterations(self) -> list[int]:
+    def iterations(self) -> list[int]:
+        """Return the iterations that have a complete checkpoint here, in no order."""
         listed = _patiently(lambda: list_objects(f"{self.uri}/{PREFIX}"))
         names = [one.uri.removeprefix(f"{self.uri}/{PREFIX}").split("/") for one in listed]
         return [

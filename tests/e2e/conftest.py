@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def pytest_runtest_makereport(item):
 
 @pytest.fixture
 def namespace(request, postgres, objects, image) -> Iterator[Namespace]:
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:30].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")
+    name = f"{words[:24].strip('-')}-{zlib.crc32(request.node.name.encode()):08x}"
     artifacts = Path(os.environ.get("RSC_E2E_ARTIFACTS", "e2e-artifacts"))
     subprocess.run(
         ["kubectl", "delete", "namespace", f"e2e-{name}", "--ignore-not-found", "--wait"],

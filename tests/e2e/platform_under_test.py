@@ -136,7 +136,7 @@ class Namespace:
 
     def pods(self, group: str = "") -> list[dict[str, Any]]:
         """Return the living pods of a Ray group (head, learner, sampler ...), or all."""
-        selector = f"ray.io/group={group}" if group else ""
+        selector = f"rsc.dev/group={group}" if group else ""
         return [
             pod
             for pod in self.get("pods", selector=selector) or []
@@ -207,6 +207,8 @@ class Namespace:
             (folder / f"{name}.log").write_text(log)
 
     def delete(self) -> None:
-        """Remove the namespace and what is in it, RayJobs first: to stop one takes its token."""
-        self.kubectl("delete", "rayjobs", "--all", "--timeout=150s", check=False)
+        """Remove the namespace and what is in it; nobody waits for the end of a run."""
+        self.kubectl("delete", "rayjobs", "--all", "--wait=false", check=False)
+        wait_until(lambda: not self.get("rayclusters"), seconds=150, what="clusters to go")
+        self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", check=False)
         run("kubectl", "delete", "namespace", self.name, "--wait=true", "--timeout=180s")

@@ -33,6 +33,11 @@ def status(namespace: Namespace, *words: str) -> dict[str, Any]:
     return json.loads(rsc("status", *words, *where, objects=namespace.objects))
 
 
+def trains(seen: dict[str, Any]) -> bool:
+    """Return whether a status knows of an iteration."""
+    return bool(seen["progress"] and seen["progress"]["iteration"])
+
+
 def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     def person(*words: str) -> str:
         return rsc(*words, objects=namespace.objects)
@@ -48,7 +53,7 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     made = json.loads(person("submit", file, *manifest, *where, "--json"))
     run_id = made["run_id"]
     found = wait_until(
-        lambda: seen if (seen := status(namespace, run_id))["progress"] else None,
+        lambda: seen if trains(seen := status(namespace, run_id)) else None,
         seconds=300,
         what=f"{run_id} to train",
     )

@@ -275,6 +275,13 @@ def test_checkpoints_and_the_report_go_to_the_bucket(folder, moto_bucket, capsys
         assert f"{place}/manifest.json".removeprefix(f"s3://{name}/") in keys
     start_rsc("evaluate", RUN_ID, folder=folder, url=url_of(folder)).finish()
 
+    # A database that does not know the run must not go on from its checkpoints.
+    (folder / "rsc.db").unlink()
+    errors = start(folder, "--storage", storage).finish(code=1)
+    assert f"{storage}/{RUN_ID}/fold-0: held a checkpoint of iteration" in errors
+    assert "must hold none beyond iteration 0" in errors
+    assert the_run(folder)[0].state == "failed"
+
 
 @pytest.mark.ray
 @pytest.mark.fault

@@ -87,7 +87,7 @@ def test_strangers_reach_no_port_and_nobody_is_served_without_the_token(namespac
     assert answer("not-the-token") == "403"
     assert answer(token) == "200"
 
-    for pod in namespace.pods():
+    for pod in (pod for group in ("head", "learner", "sampler") for pod in namespace.pods(group)):
         for container in pod["spec"]["containers"]:
             context = container["securityContext"]
             assert context["readOnlyRootFilesystem"] is True, pod["metadata"]["name"]

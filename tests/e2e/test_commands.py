@@ -69,7 +69,7 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     found = wait_until(judged, seconds=300, what="a validation and a cost")
     assert found["run_id"] == run_id
     assert found["cost"]["source"] == "database"
-    assert "validation" in person("logs", run_id, *where)
+    assert '"event": "evaluation"' in person("logs", run_id, *where)
     assert person("logs", run_id, "--pod", "learner", "--tail", "5", *where)
 
     assert run_id in person("status", *where)

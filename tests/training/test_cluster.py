@@ -180,6 +180,7 @@ def test_two_signals_are_one_and_a_cancelled_run_stays_ended(on_cluster, tmp_pat
     run, _, executions = facts(tmp_path)
     assert run.state == "interrupted"
     assert [one.outcome for one in executions] == ["interrupted", "cancelled"]
+    assert executions[0].reason == "SIGTERM"
     start(tmp_path).finish(seconds=120, code=0)
     assert facts(tmp_path)[0].attempt == 2
 

@@ -106,12 +106,29 @@ def test_a_lost_learner_pod_costs_no_attempt(namespace, long_digest, capsys):
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
-def test_a_killed_head_pod_starts_the_run_again(namespace, long_digest, capsys):
+def test_a_crashed_head_pod_starts_the_run_again(namespace, long_digest, capsys):
+    """Every process dies at once and unwarned, as with the node."""
+    run_id = begin(namespace)
+    (victim,) = namespace.ready("head")
+
+    def crash() -> None:
+        words = ("exec", victim, "-c", "ray-head", "--", "bash", "-c", "kill -9 -1")
+        namespace.kubectl(*words, check=False)
+
+    trains_again(namespace, run_id, crash, capsys)
+    assert_completed(namespace, run_id, long_digest)
+    assert outcomes(namespace, run_id) == [LOST, COMPLETED]
+
+
+def test_a_head_pod_deleted_by_force_starts_the_run_again(namespace, capsys):
+    """The hook has a second or two: enough to warn the driver, not always for its end."""
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
     trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
-    assert_completed(namespace, run_id, long_digest)
-    assert outcomes(namespace, run_id) == [LOST, COMPLETED]
+    assert_completed(namespace, run_id, None)
+    first, *rest = outcomes(namespace, run_id)
+    assert first in (LOST, INTERRUPTED)
+    assert rest == [COMPLETED]
 
 
 def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, capsys):

@@ -105,9 +105,10 @@ def _document(result: VerifyResult) -> dict[str, Any]:
 
 def _tell(result: VerifyResult, *, json: bool) -> None:
     """Say how it went; a failed check ends the program with its own exit code."""
+    starts = result.execution_count
     looked = (
         f"{count(result.episode_count)} episodes, {count(result.step_count)} steps, "
-        f"{count(result.execution_count)} executions"
+        f"{count(starts)} execution{'' if starts == 1 else 's'}"
     )
     if result.passed:
         replayed = ", every portfolio value derived again" if result.replayed else ""

@@ -43,7 +43,6 @@ class Written:
     def __init__(self, url: str, market: Market) -> None:
         self.market = market
         self.store: SqlRunStore = open_store(url)
-        self.market = market
         self.attempt = self.begin(RUN)
         trial_id = self.store.create_trial(
             RUN, attempt=self.attempt, fold=0, seed=7, parameters={"lr": 0.1}

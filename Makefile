@@ -69,7 +69,9 @@ manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs h
 	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
 	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
 	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
-	cp $(OUT)/k8s/rayjob.yaml $(OUT)/rsc/cluster/manifest.yaml
+	$(RENDER) --set jobs.hooks=true $(foreach name,hooks job-migrate job-preflight,--show-only templates/$(name).yaml) \
+	  > $(OUT)/k8s/preflight.yaml
+	$(RENDER) --set jobs.hooks=true > $(OUT)/rsc/cluster/manifest.yaml
 	helm-docs --chart-search-root helm --sort-values-order file --log-level warning --dry-run \
 	  > $(OUT)/helm/rsc-train/README.md
 

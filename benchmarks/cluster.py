@@ -131,7 +131,7 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         address = reachable_address()
-        self.postgres = Postgres(folder / "postgres", address)
+        self.postgres = Postgres(address)
         self.objects = ObjectStore(folder / "objects", address)
         prices = f"s3://{self.objects.bucket}/prices"
         rsc("data", "publish", "SP500=builtin:sp500", prices, objects=self.objects)
@@ -149,7 +149,7 @@ class Ground:
     def stop(self) -> None:
         """End the services."""
         self.objects.stop()
-        self.postgres.stop()
+        self.postgres.remove()
 
 
 def measure(folder: Path, *, quick: bool) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a shorter training")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="pytest-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rsc-bench-") as folder:
         found = measure(Path(folder), quick=given.quick)
     print(json.dumps(found))
     good = found["start_seconds"] <= START_BAR_SECONDS and found["ratio"] >= SPEED_BAR

@@ -170,8 +170,17 @@ def longest_seconds(spec: Json) -> float | None:
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is None:
         return None
+    starts = int(spec.get("backoffLimit") or 0) + 1
     stays = float(spec.get("ttlSecondsAfterFinished") or 0)
-    return float(deadline) * (int(spec.get("backoffLimit") or 0) + 1) + stays
+    return (float(deadline) + _grace_seconds(spec)) * starts + stays
+
+
+def _grace_seconds(spec: Json) -> float:
+    """Return how long pods may take to go after a start, at most."""
+    cluster = spec.get("rayClusterSpec") or {}
+    groups = [cluster.get("headGroupSpec") or {}, *(cluster.get("workerGroupSpecs") or [])]
+    pods = [(group.get("template") or {}).get("spec") or {} for group in groups]
+    return max(float(pod.get("terminationGracePeriodSeconds", 30)) for pod in pods)
 
 
 @dataclass(slots=True)

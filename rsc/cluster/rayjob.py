@@ -28,6 +28,12 @@ MAXIMUM_NAME = 47
 TRAIN_KEY = "train.yaml"
 _CHECKSUM = "checksum/config"
 SAMPLER = "rsc_sampler"
+# The chart's `gpuNodeLabels`.
+GPU_NODE_LABELS = (
+    "nvidia.com/gpu.present",
+    "cloud.google.com/gke-accelerator",
+    "k8s.amazonaws.com/accelerator",
+)
 # Of a chart, not of a run: tests, clean-up and what only an administrator starts.
 _NOT_OF_A_RUN = {"verify", "reset", "retention"}
 _CONFIG_MAP_KEYS = {"configMap", "configMapRef", "configMapKeyRef"}
@@ -302,7 +308,8 @@ def _set_container(container: dict[str, Any], submission: Submission, old_image:
     if submission.storage:
         values["RSC_STORAGE_URI"] = submission.storage
     if submission.image:
-        values["RSC_IMAGE_DIGEST"] = submission.image
+        # A tag may be another image tomorrow: only a digest says what ran.
+        values["RSC_IMAGE_DIGEST"] = submission.image.partition("@")[2]
     for entry in container.get("env") or []:
         if entry.get("name") in values and "valueFrom" not in entry:
             entry["value"] = values[entry["name"]]
@@ -316,6 +323,8 @@ def _size(cluster: dict[str, Any], submission: Submission) -> None:
             message = f"--resource named the group {change.group!r}, must be one of the manifest"
             raise UserError(message, f"Its groups: {', '.join(groups)}")
         _change(groups[change.group], change)
+        if _is_gpu(change.resource) and change.value != "0":
+            _keep_gpu_nodes_for(change, groups)
     if submission.samplers is None:
         return
     for group in cluster.get("workerGroupSpecs") or []:
@@ -337,6 +346,27 @@ def _change(group: dict[str, Any], change: ResourceChange) -> None:
     if change.resource == "cpu" and not change.requests_only and SAMPLER in offered:
         # One env runner for each CPU that Ray sees: the two must stay equal.
         offered[SAMPLER] = str(ray_cpus(change.value, f"--resource {change.group}.cpu"))
+
+
+def _is_gpu(resource: str) -> bool:
+    return resource.endswith("/gpu")
+
+
+def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, Any]]) -> None:
+    """Let a group onto GPU nodes and keep those that ask for no GPU away, as the chart does."""
+    spec = groups[change.group]["template"]["spec"]
+    taint = {"key": change.resource, "operator": "Exists", "effect": "NoSchedule"}
+    if taint not in spec.setdefault("tolerations", []):
+        spec["tolerations"].append(taint)
+    absent = [{"key": label, "operator": "DoesNotExist"} for label in GPU_NODE_LABELS]
+    away = {"nodeSelectorTerms": [{"matchExpressions": absent}]}
+    for name, group in groups.items():
+        asks = _containers(group)[0].get("resources", {}).get("limits") or {}
+        if name != change.group and not any(map(_is_gpu, asks)):
+            affinity = {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": dict(away)}
+            }
+            group["template"]["spec"].setdefault("affinity", affinity)
 
 
 def parse_resource(text: str) -> ResourceChange:

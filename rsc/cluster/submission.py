@@ -50,14 +50,14 @@ def submit(
             _share(cluster, item)
     _make_token(cluster, rayjob_of(objects))
     own = [item for item in objects if is_of_one_run(item)]
-    first = [item for item in own if item["kind"] == "ConfigMap" or _comes_first(item)]
+    maps = [item for item in own if item["kind"] == "ConfigMap"]
+    first = [*maps, *sorted(filter(_comes_first, own), key=_weight)]
     made: list[dict[str, Any]] = []
     try:
         for item in first:
-            made.append(cluster.create(item))  # noqa: PERF401 (what was made before a failure)
-        for job in made:
-            if job["kind"] == "Job":
-                _await_job(cluster, job, say)
+            made.append(cluster.create(item))
+            if item["kind"] == "Job":
+                _await_job(cluster, made[-1], say)
         rayjob = cluster.create(rayjob_of(objects))
         made.append(rayjob)
         for item in own:
@@ -172,6 +172,12 @@ def _comes_first(item: Json) -> bool:
     """Return whether the chart has a Job end before the RayJob begins."""
     annotations = item["metadata"].get("annotations") or {}
     return item["kind"] == "Job" and "pre-install" in annotations.get(_HOOK, "")
+
+
+def _weight(item: Json) -> int:
+    """Return the place of a Job among those that come first, as Helm counts."""
+    annotations = item["metadata"].get("annotations") or {}
+    return int(annotations.get(f"{_HOOK}-weight", 0))
 
 
 def _await_job(cluster: Cluster, job: Json, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from chart_tools import REPOSITORY, Objects, hooks, run, tool
 GENERATED = (
     "k8s/rayjob.yaml",
     "k8s/base/rayjob.yaml",
+    "k8s/preflight.yaml",
     "k8s/verify.yaml",
     "rsc/cluster/manifest.yaml",
     "helm/rsc-train/README.md",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -61,16 +62,18 @@ def test_every_pod_of_a_run_knows_the_run_and_nothing_of_another():
 
 
 def test_the_yaml_for_the_jobs_before_the_run_has_a_name_of_its_own():
-    """A chart that is rendered with its hooks holds the YAML twice."""
-    config = next(item for item in SHIPPED if item["kind"] == "ConfigMap")
-    second = copy.deepcopy(config)
-    second["metadata"]["name"] = "rsc-train-hooks"
-    filled = fill(
-        [*SHIPPED, second],
-        Submission(name="n-1", run_id="1", namespace="here", train_yaml="seed: 1\n"),
-    )
-    names = [item["metadata"]["name"] for item in filled if item["kind"] == "ConfigMap"]
+    """The chart holds the YAML twice: its hooks begin before the run's own is there."""
+    names = [item["metadata"]["name"] for item in _fill() if item["kind"] == "ConfigMap"]
     assert sorted(names) == ["n-1-config", "n-1-hooks"]
+
+
+def test_schema_and_preflight_come_before_the_run():
+    jobs = [item for item in _fill() if item["kind"] == "Job"]
+    assert [job["metadata"]["name"] for job in jobs] == ["n-1-migrate", "n-1-preflight"]
+    assert all("pre-install" in job["metadata"]["annotations"]["helm.sh/hook"] for job in jobs)
+    for job in jobs:
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert {"name": "RSC_RUN_ID", "value": "1"} in container["env"] or "migrate" in str(job)
 
 
 def test_two_runs_share_accounts_and_policies_and_nothing_else():
@@ -99,8 +102,31 @@ def test_image_goes_everywhere_and_into_the_record():
     for template in pod_templates(rayjob):
         for container in template["spec"]["containers"]:
             assert container["image"] == "registry/rsc@sha256:00"
-    digests = {env["RSC_IMAGE_DIGEST"] for env in _environment(rayjob) if "RSC_IMAGE_DIGEST" in env}
-    assert digests == {"registry/rsc@sha256:00"}
+    assert _digests(rayjob) == {"sha256:00"}
+
+
+def test_a_tag_is_no_digest():
+    assert _digests(rayjob_of(_fill(image="registry/rsc:1.0"))) == {""}
+
+
+def _digests(rayjob):
+    return {env["RSC_IMAGE_DIGEST"] for env in _environment(rayjob) if "RSC_IMAGE_DIGEST" in env}
+
+
+def test_a_gpu_comes_with_its_nodes_and_nobody_else_gets_there():
+    rayjob = rayjob_of(_fill(resources=(parse_resource("learner.nvidia.com/gpu=1"),)))
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    specs = {group["groupName"]: group["template"]["spec"] for group in cluster["workerGroupSpecs"]}
+    taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    assert specs["learner"]["tolerations"] == [taint]
+    assert "affinity" not in specs["learner"]
+    for spec in (specs["sampler"], cluster["headGroupSpec"]["template"]["spec"]):
+        required = spec["affinity"]["nodeAffinity"]
+        (term,) = required["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        assert {one["operator"] for one in term["matchExpressions"]} == {"DoesNotExist"}
+        chart = Path(__file__).parents[2] / "helm/rsc-train/values.yaml"
+        labels = [one["key"] for one in term["matchExpressions"]]
+        assert labels == yaml.safe_load(chart.read_text())["gpuNodeLabels"]
 
 
 def test_storage_and_resources_are_filled_in():
@@ -244,9 +270,11 @@ def test_prices_of_this_machine_are_refused():
     )
 
 
-def test_longest_time_is_the_deadline_of_every_attempt_and_the_stay_after_it():
+def test_longest_time_is_deadline_and_grace_of_every_start_and_the_stay_after_the_last():
     spec = {"activeDeadlineSeconds": 100, "backoffLimit": 2, "ttlSecondsAfterFinished": 30}
-    assert longest_seconds(spec) == 330
+    pods = [{"template": {"spec": {"terminationGracePeriodSeconds": grace}}} for grace in (60, 20)]
+    cluster = {"headGroupSpec": pods[0], "workerGroupSpecs": pods[1:]}
+    assert longest_seconds(spec | {"rayClusterSpec": cluster}) == 3 * (100 + 60) + 30
     assert longest_seconds({"backoffLimit": 2}) is None
 
 

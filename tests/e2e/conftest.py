@@ -13,8 +13,10 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
@@ -22,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
 from platform_under_test import Namespace, image_name, reachable_address
 from services import ObjectStore, Postgres
 from training_under_test import long_config, rsc, undisturbed_digest
+
+from rsc.market.sources import read_bytes
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +41,25 @@ def image() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory, host_address) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("postgres"), host_address)
+def postgres(host_address) -> Iterator[Postgres]:
+    server = Postgres(host_address)
     yield server
-    server.stop()
+    server.remove()
 
 
 @pytest.fixture(scope="session")
-def objects(tmp_path_factory, host_address) -> Iterator[ObjectStore]:
+def prices(tmp_path_factory) -> Path:
+    """Prices that no image brings along: the built-in ones without their last year, as Parquet."""
+    path = tmp_path_factory.mktemp("prices") / "sp500.parquet"
+    frame = pd.read_csv(BytesIO(read_bytes("builtin:sp500")), parse_dates=["Date"])
+    frame.iloc[:-252].to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory, host_address, prices) -> Iterator[ObjectStore]:
     store = ObjectStore(tmp_path_factory.mktemp("objects"), host_address)
-    rsc("data", "publish", "SP500=builtin:sp500", f"s3://{store.bucket}/prices", objects=store)
+    rsc("data", "publish", f"SP500={prices}", f"s3://{store.bucket}/prices", objects=store)
     yield store
     store.stop()
 

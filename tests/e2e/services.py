@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,26 +86,32 @@ class Certificates:
         return self.folder / "ca.crt"
 
 
+def _own_folder() -> Path:
+    """Return a folder that the server may reach, whoever it runs as.
+
+    Not one of pytest's: each session that starts locks these for everybody but its user.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rsc-postgres-"))
+    folder.chmod(0o755)
+    return folder
+
+
 @dataclass
 class Postgres:
     """A Postgres server that takes TLS connections only, with passwords."""
 
-    folder: Path
     address: str
+    folder: Path = field(default_factory=_own_folder)
     port: int = field(default_factory=free_port)
     password: str = "e2e-password"
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         """Make the cluster of files and start it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.certificates = Certificates(self.folder / "tls", self.address)
         self.data = self.folder / "data"
         self.binaries = postgres_binaries()
         (self.folder / "password").write_text(self.password)
-        for parent in (self.folder, *self.folder.parents):
-            if "pytest-" in str(parent):
-                parent.chmod(0o755)
         self._own(self.folder)
         self._as_owner(
             *(str(self.binaries / "initdb"), "-D", str(self.data), "-U", "rsc", "-E", "UTF8"),
@@ -158,6 +165,11 @@ class Postgres:
         os.kill(pid, signal.SIGQUIT)
         assert self.process is not None
         self.process.wait(START_SECONDS)
+
+    def remove(self) -> None:
+        """End the server and remove what it kept."""
+        self.stop()
+        shutil.rmtree(self.folder)
 
     def plain_url(self, database: str) -> str:
         """Return the URL as a Secret of a pod holds it: how to trust the server is not in it."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from platform_under_test import Namespace, wait_until
 from training_under_test import (
+    assert_checkpointed,
     assert_verified,
     digest_of,
     executions,
@@ -36,6 +37,7 @@ LOST, INTERRUPTED, COMPLETED, CANCELLED = (
 BEFORE = 12  # iterations of the long training that pass before something happens
 AFTER = 30  # iterations that are watched afterwards
 PAUSE_SECONDS = 420
+ORDER_SECONDS = 240  # a deadline is told to the driver after the time to live
 
 
 def outcomes(namespace: Namespace, run_id: str) -> list[ExecutionOutcome]:
@@ -52,25 +54,44 @@ def begin(namespace: Namespace, **rayjob: int) -> str:
     return run_id
 
 
-def trains_again(namespace: Namespace, run_id: str, event: Callable[[], object], capsys) -> float:
+def trains_again(
+    namespace: Namespace, run_id: str, event: Callable[[], object], capsys, *, victim: str = ""
+) -> float:
     """Let something happen; return the longest pause of the training that followed, seconds.
 
     The pause may begin later than the event: a pod that is told to go works on for a while.
+    So the iterations that are watched count from when the pod `victim` is gone.
     """
-    reached = iterations(namespace, run_id)
+    reached, last, longest, target = iterations(namespace, run_id), time.monotonic(), 0.0, 0
     event()
-    last, longest, end = time.monotonic(), 0.0, time.monotonic() + PAUSE_SECONDS
-    target = reached + AFTER
-    while reached < target:
-        assert time.monotonic() < end, f"no training again within {PAUSE_SECONDS} s"
+    while not target or reached < target:
+        if not target and not (victim and namespace.get("pod", victim)):
+            target = reached + AFTER
         found = iterations(namespace, run_id)
         longest = max(longest, time.monotonic() - last)
         if found > reached:
             reached, last = found, time.monotonic()
+        assert longest < PAUSE_SECONDS, f"no training again within {PAUSE_SECONDS} s"
+        assert the_run(namespace, run_id).state != "completed", "it was over before it was seen"
         time.sleep(0.5)
     with capsys.disabled():
         print(f"\nlongest pause of the training: {longest:.0f} s")
     return longest
+
+
+def failed_attempts(namespace: Namespace, run_id: str) -> int:
+    """Return how many of the RayJob's own attempts KubeRay counts as failed."""
+    return int(namespace.rayjob(run_id).get("failed", 0))
+
+
+def await_order(namespace: Namespace, run_id: str) -> None:
+    """Return when the run was interrupted in order: with a checkpoint of all that it did."""
+    wait_until(
+        lambda: the_run(namespace, run_id).state == "interrupted",
+        seconds=ORDER_SECONDS,
+        what="the run to end in order",
+    )
+    assert_checkpointed(namespace, run_id)
 
 
 def assert_completed(namespace: Namespace, run_id: str, digest: str | None) -> None:
@@ -91,10 +112,11 @@ def test_a_lost_sampler_pod_costs_seconds(namespace, long_digest, capsys, grace)
     run_id = begin(namespace)
     victim = namespace.ready("sampler")[0]
     seconds = trains_again(
-        namespace, run_id, lambda: namespace.delete_pod(victim, grace=grace), capsys
+        namespace, run_id, lambda: namespace.delete_pod(victim, grace=grace), capsys, victim=victim
     )
     assert seconds < 180
     assert_completed(namespace, run_id, long_digest)
+    assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
@@ -103,6 +125,7 @@ def test_a_lost_learner_pod_costs_no_attempt(namespace, long_digest, capsys):
     (victim,) = namespace.ready("learner")
     trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
     assert_completed(namespace, run_id, long_digest)
+    assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
@@ -117,6 +140,7 @@ def test_a_crashed_head_pod_starts_the_run_again(namespace, long_digest, capsys)
 
     trains_again(namespace, run_id, crash, capsys)
     assert_completed(namespace, run_id, long_digest)
+    assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [LOST, COMPLETED]
 
 
@@ -134,8 +158,14 @@ def test_a_head_pod_deleted_by_force_starts_the_run_again(namespace, capsys):
 def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, capsys):
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
-    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim), capsys)
+
+    def drain() -> None:
+        namespace.delete_pod(victim)
+        await_order(namespace, run_id)
+
+    trains_again(namespace, run_id, drain, capsys)
     assert_completed(namespace, run_id, None)
+    assert failed_attempts(namespace, run_id) == 1
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 
@@ -146,6 +176,7 @@ def test_a_lost_submitter_pod_changes_nothing(namespace, long_digest, capsys):
     name = victim["metadata"]["name"]
     trains_again(namespace, run_id, lambda: namespace.delete_pod(name, grace=0), capsys)
     assert_completed(namespace, run_id, long_digest)
+    assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
@@ -155,7 +186,7 @@ def test_a_stopped_ray_job_ends_in_order(namespace):
     job = namespace.rayjob(run_id)["jobId"]
     namespace.exec(head, "ray", "job", "stop", "--no-wait", job, container="ray-head")
     assert namespace.wait_for_end(run_id)[:2] == ("STOPPED", "Complete")
-    assert the_run(namespace, run_id).state == "interrupted"
+    await_order(namespace, run_id)
     assert_verified(namespace, run_id)
     assert outcomes(namespace, run_id) == [INTERRUPTED]
 
@@ -168,28 +199,22 @@ def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, capsys):
         return namespace.kubectl("patch", "rayjob", run_id, "--type=merge", "-p", patch)
 
     suspend("true")
-    wait_until(
-        lambda: the_run(namespace, run_id).state == "interrupted" and not namespace.pods("head"),
-        seconds=240,
-        what="the suspended run to end in order",
-    )
+    await_order(namespace, run_id)
+    wait_until(lambda: not namespace.pods("head"), seconds=ORDER_SECONDS, what="the head to go")
     assert namespace.states(run_id)[1] == "Suspended"
     assert_verified(namespace, run_id)
     trains_again(namespace, run_id, lambda: suspend("false"), capsys)
     assert_completed(namespace, run_id, None)
+    assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 
 def test_the_deadline_ends_a_run_with_a_checkpoint(namespace):
     given = values(namespace, long_config(50_000_000))
-    given["rayjob"] |= {"activeDeadlineSeconds": 150}
+    given["rayjob"] |= {"preRunningDeadlineSeconds": 140, "activeDeadlineSeconds": 150}
     run_id = install(namespace, given)
     wait_for_training(namespace, run_id)
     assert namespace.wait_for_end(run_id)[1:] == ("Failed", "DeadlineExceeded")
-    wait_until(
-        lambda: the_run(namespace, run_id).state == "interrupted",
-        seconds=240,
-        what="the run to end in order after its deadline",
-    )
+    await_order(namespace, run_id)
     assert_verified(namespace, run_id)
     assert outcomes(namespace, run_id) == [INTERRUPTED]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 
 import pytest
 from platform_under_test import run, wait_until
 from training_under_test import (
     ROOT,
+    RSC,
     START_SECONDS,
     assert_verified,
     executions,
@@ -51,42 +55,55 @@ def actors_by_pod(namespace) -> dict[str, set[str]]:
     return found
 
 
+def paste(namespace, command: str) -> None:
+    """Run a command of the release's notes as a person would paste it into a shell.
+
+    What would go on for ever is ended after some seconds; it must not end by itself before.
+    """
+    endless = any(word in command for word in ("--watch", "--follow", "port-forward"))
+    words = ("timeout", "--preserve-status", "--signal=INT", "8") if endless else ()
+    done = subprocess.run(
+        [*words, "bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        env=os.environ | {"PATH": f"{RSC.parent}:{os.environ['PATH']}"},
+        check=False,
+    )
+    ended_by_us = endless and done.returncode == 130
+    assert done.returncode == 0 or ended_by_us, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "rror" not in done.stderr, f"{command}\n{done.stderr}"
+
+
+def notes(namespace) -> list[str]:
+    """Return the commands in the notes of the release."""
+    lines = namespace.helm("get", "notes", "rsc-train").splitlines()
+    return [line.strip() for line in lines if re.match(r"  (kubectl|rsc|helm) ", line)]
+
+
 def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace, gpu):
     del gpu
-    given = values(namespace, long_config())
-    given["learner"] |= {"gpus": 1}
+    config = long_config(200_000)
+    config["resources"] |= {"num_learners": 1}
+    given = values(namespace, config)
+    given["learner"] |= {"gpus": 1, "cpus": 2}
     given["autoscaler"] |= {"idleTimeoutSeconds": 60}
     given["rayjob"] |= {"ttlSecondsAfterFinished": 150}
     first = install(namespace, given)
     assert namespace.pods("sampler") == []
     wait_for_training(namespace, first)
-
-    placed = actors_by_pod(namespace)
-    learner, samplers = namespace.ready("learner"), namespace.ready("sampler")
-    (head,) = namespace.ready("head")
-    assert len(samplers) == 2
-    assert {"BatchEnvRunner"} <= placed[samplers[0]] & placed[samplers[1]]
-    assert not any("BatchEnvRunner" in placed.get(pod, ()) for pod in (head, *learner))
-    assert any("JobSupervisor" in name for name in placed[head])
-    trial = [pod for pod, names in placed.items() if "ImplicitFunc" in names]  # Tune's function
-    assert trial == learner, placed
-    limits = namespace.pods("learner")[0]["spec"]["containers"][0]["resources"]["limits"]
-    assert limits["nvidia.com/gpu"] == "1"
-    for pod in namespace.pods("sampler") + namespace.pods("head"):
-        assert all(
-            "nvidia.com/gpu" not in c["resources"]["limits"] for c in pod["spec"]["containers"]
-        )
-
-    node = namespace.get("pod", head)["spec"]["nodeName"]
-    held = executions(namespace, first)[0].nodes
-    assert held == {"head": (node,), "learner": (node,), "sampler": (node,)}
+    assert_placed(namespace, first)
 
     assert namespace.wait_for_end(first)[:2] == ("SUCCEEDED", "Complete")
     wait_until(
         lambda: not namespace.pods("sampler"), seconds=120, what="idle samplers to be removed"
     )
     assert namespace.pods("head"), "the cluster went away before its samplers were seen to go"
-    namespace.helm("test", "rsc-train", "--timeout", f"{START_SECONDS}s")
+    told = notes(namespace)
+    assert any(command.startswith("helm test") for command in told)
+    *while_it_is_there, clean_up = told
+    for command in while_it_is_there:
+        paste(namespace, command)
     assert_verified(namespace, first)
 
     short = long_config(40_000)
@@ -102,10 +119,50 @@ def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace,
 
     namespace.helm("uninstall", "rsc-train", "--wait")
     wait_until(lambda: not (namespace.get("pods") or []), seconds=240, what="all pods to be gone")
-    kept = {"rsc-database", "rsc-database-ca", "rsc-ray-token", "rsc-s3"}
-    secrets = {one["metadata"]["name"] for one in namespace.get("secrets") or []}
-    left_on_purpose = {name for name in secrets - kept if "token" in name}
-    assert secrets - kept == left_on_purpose
-    for kind in ("rayjobs", "rayclusters", "jobs", "serviceaccounts", "roles", "rolebindings"):
-        names = {one["metadata"]["name"] for one in namespace.get(kind) or []}
-        assert names <= {"default"}, (kind, names)
+    policies = {f"networkpolicies/rsc-train-{part}" for part in ("head", "ray", "submitter")}
+    assert left(namespace) == {"secrets/rsc-train-ray-token", *policies}
+    paste(namespace, clean_up)
+    assert left(namespace) == set()
+
+
+def assert_placed(namespace, run_id: str) -> None:
+    """Fail unless every process is on the pod that it belongs to."""
+    placed = actors_by_pod(namespace)
+    learner, samplers = namespace.ready("learner"), namespace.ready("sampler")
+    (head,) = namespace.ready("head")
+    assert len(samplers) == 2
+    assert {"BatchEnvRunner"} <= placed[samplers[0]] & placed[samplers[1]]
+    assert not any("BatchEnvRunner" in placed.get(pod, ()) for pod in (head, *learner))
+    assert any("JobSupervisor" in name for name in placed[head])
+    assert [pod for pod, names in placed.items() if "ImplicitFunc" in names] == learner, placed
+    assert [pod for pod, names in placed.items() if "PointerDQNLearner" in names] == learner, placed
+    limits = namespace.pods("learner")[0]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == "1"
+    for pod in namespace.pods("sampler") + namespace.pods("head"):
+        assert all(
+            "nvidia.com/gpu" not in c["resources"]["limits"] for c in pod["spec"]["containers"]
+        )
+    node = namespace.get("pod", head)["spec"]["nodeName"]
+    held = executions(namespace, run_id)[0].nodes
+    assert held == {"head": (node,), "learner": (node,), "sampler": (node,)}
+
+
+# What the test itself has put there, and what Kubernetes puts into every namespace.
+NOT_OF_THE_RELEASE = {
+    *(f"secrets/rsc-{name}" for name in ("database", "database-ca", "ray-token", "s3")),
+    "configmaps/kube-root-ca.crt",
+    "networkpolicies/default-deny",
+    "serviceaccounts/default",
+}
+KINDS = (
+    *("rayjobs", "rayclusters", "jobs", "configmaps", "secrets", "services"),
+    *("networkpolicies", "serviceaccounts", "roles", "rolebindings"),
+)
+
+
+def left(namespace) -> set[str]:
+    """Return what is there of a release."""
+    found = {
+        f"{kind}/{one['metadata']['name']}" for kind in KINDS for one in namespace.get(kind) or []
+    }
+    return found - NOT_OF_THE_RELEASE

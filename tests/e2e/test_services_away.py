@@ -10,6 +10,7 @@ from training_under_test import (
     ROOT,
     assert_verified,
     digest_of,
+    executions,
     install,
     long_config,
     the_run,
@@ -20,21 +21,35 @@ from training_under_test import (
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 AWAY_SECONDS = 120
+# A better agent may be found meanwhile: its checkpoint is waited for.
+ITERATIONS_WITHOUT_POSTGRES = 3
 FAILURE_SECONDS = 60
 
 
-def test_training_goes_on_while_postgres_is_away(namespace, long_digest):
+def iterations_told(namespace, run_id: str) -> int:
+    """Return how many iterations the driver has told of in its log, with or without a database."""
+    selector = f"rsc.dev/run-id={run_id},app.kubernetes.io/component=submitter"
+    return namespace.kubectl("logs", "-l", selector, "--tail=-1").count('"event": "iteration"')
+
+
+def test_training_goes_on_while_postgres_is_away(namespace, long_digest, capsys):
     run_id = install(namespace, values(namespace, long_config()))
     wait_for_training(namespace, run_id, beyond=6)
     namespace.postgres.stop()
     try:
+        before = iterations_told(namespace, run_id)
         time.sleep(AWAY_SECONDS)
         assert namespace.states(run_id)[0] == "RUNNING"
+        trained = iterations_told(namespace, run_id) - before
     finally:
         namespace.postgres.start()
+    with capsys.disabled():
+        print(f"\niterations while Postgres was away for {AWAY_SECONDS} s: {trained}")
+    assert trained >= ITERATIONS_WITHOUT_POSTGRES
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
     assert_verified(namespace, run_id)
     assert digest_of(namespace.database_url, run_id) == long_digest
+    assert [one.outcome for one in executions(namespace, run_id)] == ["completed"]
 
 
 def fails_in_preflight(namespace, given) -> tuple[str, float]:
@@ -76,28 +91,54 @@ def fails_in_the_driver(namespace, given) -> tuple[str, str, float]:
     return run.failure, namespace.rayjob(run_id)["message"], seconds
 
 
-def test_a_wrong_key_is_refused_before_a_gpu_is_asked_for(namespace):
+def set_wrong_key(namespace) -> dict[str, str]:
+    """Let the pods have another secret key; return the data they ask for."""
     namespace.object_store_keys("not-the-key")
-    failure, seconds = fails_in_preflight(namespace, values(namespace, long_config()))
-    assert "the object store refused access (SignatureDoesNotMatch)" in failure
-    assert seconds < FAILURE_SECONDS
+    return {"manifest": "s3://rsc/prices/manifest.json"}
 
 
-def test_a_corrupt_object_is_refused_before_a_gpu_is_asked_for(namespace):
-    content = namespace.objects.get("prices/manifest.json")
-    name = next(key for key in namespace.objects.keys("prices/") if not key.endswith(".json"))
-    prices = namespace.objects.get(name)
-    namespace.objects.put("damaged/manifest.json", content)
-    namespace.objects.put(name.replace("prices/", "damaged/"), prices[:-5000])
-    config = long_config() | {"data": {"manifest": "s3://rsc/damaged/manifest.json"}}
+def damage_an_object(namespace) -> dict[str, str]:
+    """Publish prices whose Parquet file was cut short afterwards; return how to ask for them."""
+    objects = namespace.objects
+    (name,) = (key for key in objects.keys("prices/") if key.endswith(".parquet"))
+    objects.put("damaged/manifest.json", objects.get("prices/manifest.json"))
+    objects.put(name.replace("prices/", "damaged/"), objects.get(name)[:-5000])
+    return {"manifest": "s3://rsc/damaged/manifest.json"}
+
+
+def damage_prices_without_a_manifest(namespace) -> dict[str, list[dict[str, str]]]:
+    """The same, asked for without a manifest: there is no digest that would tell first."""
+    damage_an_object(namespace)
+    (name,) = (key for key in namespace.objects.keys("damaged/") if key.endswith(".parquet"))
+    return {"sources": [{"instrument": "SP500", "uri": f"s3://rsc/{name}"}]}
+
+
+def name_nothing(namespace) -> dict[str, str]:
+    """Name a manifest that nobody published."""
+    del namespace
+    return {"manifest": "s3://rsc/nowhere/manifest.json"}
+
+
+FAULTS = [
+    (set_wrong_key, "the object store refused access (SignatureDoesNotMatch)"),
+    (damage_an_object, "its SHA-256 was "),
+    (damage_prices_without_a_manifest, "was no readable Parquet"),
+    (name_nothing, "there was no such object"),
+]
+
+
+@pytest.mark.parametrize(("fault", "sentence"), FAULTS[:2])
+def test_s3_faults_are_refused_before_a_gpu_is_asked_for(namespace, fault, sentence):
+    config = long_config() | {"data": fault(namespace)}
     failure, seconds = fails_in_preflight(namespace, values(namespace, config))
-    assert "SHA-256" in failure or "bytes" in failure
+    assert sentence in failure
     assert seconds < FAILURE_SECONDS
 
 
-def test_a_driver_that_finds_no_prices_says_so_in_the_rayjob(namespace):
-    config = long_config() | {"data": {"manifest": "s3://rsc/nowhere/manifest.json"}}
+@pytest.mark.parametrize(("fault", "sentence"), FAULTS)
+def test_a_driver_that_meets_an_s3_fault_says_so_in_the_rayjob(namespace, fault, sentence):
+    config = long_config() | {"data": fault(namespace)}
     failure, message, seconds = fails_in_the_driver(namespace, values(namespace, config))
-    assert "there was no such object" in failure
+    assert sentence in failure
     assert failure in message
     assert seconds < FAILURE_SECONDS

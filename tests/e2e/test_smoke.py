@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 import pytest
 import yaml
 from training_under_test import ROOT, START_SECONDS, assert_verified, scalar, wait_for_training
+
+from rsc.market.build import market_digest
+from rsc.market.sources import DataConfig, load_bars
 
 RUN = "rsc-train-r1"
 MANIFEST = ROOT / "k8s" / "rayjob.yaml"
@@ -34,7 +36,13 @@ def manifest_text(path, namespace) -> str:
     return path.read_text().replace("localhost/rsc:dev", namespace.image)
 
 
-def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(namespace, capsys):
+def digest_of_prices(uri: str) -> str:
+    """Return the digest that a run on these prices has."""
+    data = {"sources": [{"instrument": "SP500", "uri": uri}]}
+    return market_digest(load_bars(DataConfig.model_validate(data)))
+
+
+def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(namespace, prices, capsys):
     open_to_services(namespace)
     started = time.monotonic()
     namespace.kubectl("apply", "-f", "-", given=manifest_text(MANIFEST, namespace))
@@ -53,10 +61,8 @@ def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(namespace, c
     )
     assert_verified(namespace, RUN)
 
-    source = scalar(namespace, "SELECT config FROM training_runs WHERE run_id = %s", RUN)
-    assert (source if isinstance(source, dict) else json.loads(source))["data"]["manifest"] == (
-        "s3://rsc/prices/manifest.json"
-    )
+    used = scalar(namespace, "SELECT data_digest FROM training_runs WHERE run_id = %s", RUN)
+    assert used == digest_of_prices(str(prices)) != digest_of_prices("builtin:sp500")
     question = (
         "SELECT uri FROM checkpoints JOIN trials USING (trial_id) "
         "WHERE run_id = %s AND kind = 'best'"

@@ -99,6 +99,8 @@ def values(namespace: Namespace, config: dict[str, Any]) -> dict[str, Any]:
             "activeDeadlineSeconds": 1700,
             "ttlSecondsAfterFinished": 20,
         },
+        # Shorter than the defaults, so that what drains is gone while the training still goes on.
+        "grace": {"terminationSeconds": 60, "stopWaitSeconds": 40, "drainSeconds": 40},
         "head": small | {"memory": "3Gi"},
         "autoscaler": {"cpuRequest": "20m"},
         "learner": small | {"memory": "3Gi", "objectStoreMiB": 256},
@@ -154,6 +156,18 @@ def scalar(namespace: Namespace, question: str, *parameters: Any) -> Any:
     """Return the single value that a question to the database gives."""
     with namespace.postgres.engine(namespace.database).connect() as connection:
         return connection.exec_driver_sql(question, parameters).scalar_one()
+
+
+def assert_checkpointed(namespace: Namespace, run_id: str) -> None:
+    """Fail unless the newest iteration has its checkpoint, and that is whole in the bucket."""
+    question = (
+        "SELECT c.{} FROM checkpoints c JOIN trials t USING (trial_id) "
+        "WHERE t.run_id = %s AND c.kind = 'last'"
+    )
+    assert scalar(namespace, question.format("iteration"), run_id) == iterations(namespace, run_id)
+    uri = str(scalar(namespace, question.format("uri"), run_id))
+    manifest = uri.removeprefix(f"s3://{namespace.objects.bucket}/").rstrip("/") + "/manifest.json"
+    assert namespace.objects.keys(manifest) == [manifest]
 
 
 def wait_for_training(namespace: Namespace, run_id: str, *, beyond: int = 0) -> int:

@@ -157,7 +157,8 @@ def _what_is_left(store: SqlRunStore, run: RunRow) -> Beginning | None:
     if run.state is RunState.FAILED:
         raise FailedForGoodError(
             run.failure or f"run {run.run_id} failed",
-            f"Remove the cause, then `rsc train --resume {run.run_id}` or train a new run.",
+            "Remove the cause, then train it as a new run, under another run id; "
+            f"`rsc train --resume {run.run_id}` goes on with this one.",
         )
     return None
 

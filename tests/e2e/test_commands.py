@@ -22,7 +22,7 @@ def desk(namespace: Namespace, tmp_path: Path) -> Path:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(long_config(4_000_000)))
     chart, given = str(ROOT / "helm/rsc-train"), yaml.safe_dump(values(namespace, long_config()))
     words = ("helm", "template", "rsc-train", chart, "--values", "-", "--skip-tests")
-    text = run(*words, "--set", "jobs.hooks=false", given=given)
+    text = run(*words, given=given)
     (tmp_path / "cluster.yaml").write_text(text)
     return tmp_path
 

@@ -30,10 +30,11 @@ from rsc.cluster.causes import explain
 from rsc.cluster.client import Cluster, connect
 from rsc.cluster.observe import find_rayjob, observe
 from rsc.cluster.observed import Observed
-from rsc.cluster.rayjob import Submission, fill, pod_templates, read_manifest, shipped_manifest
+from rsc.cluster.rayjob import Submission, fill, pod_templates, read_manifest
 from rsc.cluster.submission import submit
 
 IMAGE = os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
+MANIFEST = Path(__file__).parents[2] / "k8s" / "rayjob.yaml"
 TRAIN = "data: {synthetic: {kind: mean_reversion, bars: 600}}\n"
 
 
@@ -68,9 +69,9 @@ class Place:
         change: Callable[[dict[str, Any]], None] | None = None,
         image: str = IMAGE,
     ) -> None:
-        """Submit the shipped manifest after `change` of its RayJob."""
+        """Submit what `kubectl apply` makes after `change` of its RayJob: no Job comes first."""
         filled = fill(
-            read_manifest(shipped_manifest(), "shipped"),
+            read_manifest(MANIFEST.read_text(), "k8s/rayjob.yaml"),
             Submission(
                 name=f"t-{run_id}",
                 run_id=run_id,

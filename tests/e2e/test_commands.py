@@ -50,6 +50,14 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     refused = rsc(*impossible, objects=namespace.objects, check=False)
     assert json.loads(refused)["refusals"]
 
+    nowhere = ("--set", "data.manifest=s3://rsc/nowhere/manifest.json", "--run-id", "nowhere")
+    refused = rsc(
+        "submit", file, *manifest, *where, *nowhere, objects=namespace.objects, check=False
+    )
+    assert refused == ""
+    assert namespace.get("rayjobs") == []
+    assert "there was no such object" in the_run(namespace, "nowhere").failure
+
     made = json.loads(person("submit", file, *manifest, *where, "--json"))
     run_id = made["run_id"]
     found = wait_until(

@@ -36,8 +36,10 @@ test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
 kind: ## make a cluster for the end-to-end tests: kind, KubeRay and the image (scripts/kind.sh)
 	scripts/kind.sh
 
+# Tests at a time, 0 for one after the other; each trains on five pods.
+E2E_WORKERS ?= 0
 e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (docs/kubernetes.md)
-	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n 0 $(PYTEST_ARGS)
+	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n $(E2E_WORKERS) $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
 	$(BIN)/ruff format --check rsc tests benchmarks docker

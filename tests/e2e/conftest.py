@@ -73,6 +73,20 @@ def pytest_runtest_makereport(item):
         item.failed = report.failed
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print what the tests measured (`record_property`), also those of other processes."""
+    reports = [one for found in terminalreporter.stats.values() for one in found]
+    measured = [one for one in reports if getattr(one, "when", "") == "call"]
+    lines = [
+        f"{one.nodeid.rpartition('::')[2]}: {name}: {value}"
+        for one in measured
+        for name, value in one.user_properties
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture
 def namespace(request, postgres, objects, image) -> Iterator[Namespace]:
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")

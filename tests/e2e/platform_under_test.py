@@ -209,6 +209,10 @@ class Namespace:
     def delete(self) -> None:
         """Remove the namespace and what is in it; nobody waits for the end of a run."""
         self.kubectl("delete", "rayjobs", "--all", "--wait=false", check=False)
-        wait_until(lambda: not self.get("rayclusters"), seconds=150, what="clusters to go")
-        self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", check=False)
+
+        def gone() -> bool:
+            self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", check=False)
+            return not self.get("rayclusters")
+
+        wait_until(gone, seconds=150, what="clusters to go")
         run("kubectl", "delete", "namespace", self.name, "--wait=true", "--timeout=180s")

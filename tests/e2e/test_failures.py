@@ -34,8 +34,8 @@ LOST, INTERRUPTED, COMPLETED, CANCELLED = (
     ExecutionOutcome.COMPLETED,
     ExecutionOutcome.CANCELLED,
 )
-BEFORE = 12  # iterations of the long training that pass before something happens
-AFTER = 30  # iterations that are watched afterwards
+BEFORE = 6  # iterations of the long training that pass before something happens
+AFTER = 10  # iterations that are watched afterwards
 PAUSE_SECONDS = 420
 ORDER_SECONDS = 240  # a deadline is told to the driver after the time to live
 
@@ -45,17 +45,23 @@ def outcomes(namespace: Namespace, run_id: str) -> list[ExecutionOutcome]:
     return [row.outcome for row in executions(namespace, run_id)]
 
 
-def begin(namespace: Namespace, **rayjob: int) -> str:
+def begin(namespace: Namespace, **changes: dict[str, int]) -> str:
     """Install a release and return the run once it is well on its way."""
     given = values(namespace, long_config())
-    given["rayjob"] |= rayjob
+    for part, change in changes.items():
+        given[part] |= change
     run_id = install(namespace, given)
     wait_for_training(namespace, run_id, beyond=BEFORE)
     return run_id
 
 
 def trains_again(
-    namespace: Namespace, run_id: str, event: Callable[[], object], capsys, *, victim: str = ""
+    namespace: Namespace,
+    run_id: str,
+    event: Callable[[], object],
+    record_property: Callable[[str, object], None],
+    *,
+    victim: str = "",
 ) -> float:
     """Let something happen; return the longest pause of the training that followed, seconds.
 
@@ -74,8 +80,7 @@ def trains_again(
         assert longest < PAUSE_SECONDS, f"no training again within {PAUSE_SECONDS} s"
         assert the_run(namespace, run_id).state != "completed", "it was over before it was seen"
         time.sleep(0.5)
-    with capsys.disabled():
-        print(f"\nlongest pause of the training: {longest:.0f} s")
+    record_property("longest pause of the training, seconds", round(longest))
     return longest
 
 
@@ -108,11 +113,17 @@ def assert_completed(namespace: Namespace, run_id: str, digest: str | None) -> N
 
 
 @pytest.mark.parametrize("grace", [0, None], ids=["force", "grace"])
-def test_a_lost_sampler_pod_costs_seconds(namespace, long_digest, capsys, grace):
-    run_id = begin(namespace)
+def test_a_lost_sampler_pod_costs_seconds(namespace, long_digest, record_property, grace):
+    # What drains still samples: it must be gone while there is training left to see.
+    short = {"terminationSeconds": 35, "stopWaitSeconds": 15, "drainSeconds": 15}
+    run_id = begin(namespace, grace=short)
     victim = namespace.ready("sampler")[0]
     seconds = trains_again(
-        namespace, run_id, lambda: namespace.delete_pod(victim, grace=grace), capsys, victim=victim
+        namespace,
+        run_id,
+        lambda: namespace.delete_pod(victim, grace=grace),
+        record_property,
+        victim=victim,
     )
     assert seconds < 180
     assert_completed(namespace, run_id, long_digest)
@@ -120,16 +131,16 @@ def test_a_lost_sampler_pod_costs_seconds(namespace, long_digest, capsys, grace)
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
-def test_a_lost_learner_pod_costs_no_attempt(namespace, long_digest, capsys):
+def test_a_lost_learner_pod_costs_no_attempt(namespace, long_digest, record_property):
     run_id = begin(namespace)
     (victim,) = namespace.ready("learner")
-    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), record_property)
     assert_completed(namespace, run_id, long_digest)
     assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [COMPLETED]
 
 
-def test_a_crashed_head_pod_starts_the_run_again(namespace, long_digest, capsys):
+def test_a_crashed_head_pod_starts_the_run_again(namespace, long_digest, record_property):
     """Every process dies at once and unwarned, as with the node."""
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
@@ -138,24 +149,24 @@ def test_a_crashed_head_pod_starts_the_run_again(namespace, long_digest, capsys)
         words = ("exec", victim, "-c", "ray-head", "--", "bash", "-c", "kill -9 -1")
         namespace.kubectl(*words, check=False)
 
-    trains_again(namespace, run_id, crash, capsys)
+    trains_again(namespace, run_id, crash, record_property)
     assert_completed(namespace, run_id, long_digest)
     assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [LOST, COMPLETED]
 
 
-def test_a_head_pod_deleted_by_force_starts_the_run_again(namespace, capsys):
+def test_a_head_pod_deleted_by_force_starts_the_run_again(namespace, record_property):
     """The hook has a second or two: enough to warn the driver, not always for its end."""
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
-    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), capsys)
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(victim, grace=0), record_property)
     assert_completed(namespace, run_id, None)
     first, *rest = outcomes(namespace, run_id)
     assert first in (LOST, INTERRUPTED)
     assert rest == [COMPLETED]
 
 
-def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, capsys):
+def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, record_property):
     run_id = begin(namespace)
     (victim,) = namespace.ready("head")
 
@@ -163,18 +174,18 @@ def test_a_drained_head_pod_leaves_a_checkpoint_and_the_run_goes_on(namespace, c
         namespace.delete_pod(victim)
         await_order(namespace, run_id)
 
-    trains_again(namespace, run_id, drain, capsys)
+    trains_again(namespace, run_id, drain, record_property)
     assert_completed(namespace, run_id, None)
     assert failed_attempts(namespace, run_id) == 1
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 
-def test_a_lost_submitter_pod_changes_nothing(namespace, long_digest, capsys):
+def test_a_lost_submitter_pod_changes_nothing(namespace, long_digest, record_property):
     run_id = begin(namespace)
     selector = f"rsc.dev/run-id={run_id},app.kubernetes.io/component=submitter"
     (victim,) = namespace.get("pods", selector=selector)
     name = victim["metadata"]["name"]
-    trains_again(namespace, run_id, lambda: namespace.delete_pod(name, grace=0), capsys)
+    trains_again(namespace, run_id, lambda: namespace.delete_pod(name, grace=0), record_property)
     assert_completed(namespace, run_id, long_digest)
     assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [COMPLETED]
@@ -191,7 +202,7 @@ def test_a_stopped_ray_job_ends_in_order(namespace):
     assert outcomes(namespace, run_id) == [INTERRUPTED]
 
 
-def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, capsys):
+def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, record_property):
     run_id = begin(namespace)
 
     def suspend(state: str) -> str:
@@ -203,7 +214,7 @@ def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, capsys):
     wait_until(lambda: not namespace.pods("head"), seconds=ORDER_SECONDS, what="the head to go")
     assert namespace.states(run_id)[1] == "Suspended"
     assert_verified(namespace, run_id)
-    trains_again(namespace, run_id, lambda: suspend("false"), capsys)
+    trains_again(namespace, run_id, lambda: suspend("false"), record_property)
     assert_completed(namespace, run_id, None)
     assert failed_attempts(namespace, run_id) == 0
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]

@@ -12,13 +12,15 @@ from rsc.store.executions import ExecutionOutcome
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 
-def test_an_orphan_driver_beside_its_successor_writes_nothing(namespace, long_digest, capsys):
+def test_an_orphan_driver_beside_its_successor_writes_nothing(
+    namespace, long_digest, record_property
+):
     """The second start is what KubeRay does when it lost sight of the first one.
 
     For KubeRay the job fails with its first driver. It must not stop the second one, so that
     the records at the end are all that two drivers at once have left: nothing of the orphan's.
     """
-    run_id = begin(namespace, backoffLimit=0, ttlSecondsAfterFinished=900)
+    run_id = begin(namespace, rayjob={"backoffLimit": 0, "ttlSecondsAfterFinished": 900})
     (head,) = namespace.ready("head")
     successor = (
         "cd /tmp && RAY_JOB_ID= nohup rsc train /etc/rsc/train.yaml > /tmp/successor.log 2>&1 &"
@@ -27,7 +29,7 @@ def test_an_orphan_driver_beside_its_successor_writes_nothing(namespace, long_di
         namespace,
         run_id,
         lambda: namespace.exec(head, "bash", "-c", successor, container="ray-head"),
-        capsys,
+        record_property,
     )
     assert outcomes(namespace, run_id)[0] == ExecutionOutcome.SUPERSEDED
     wait_until(

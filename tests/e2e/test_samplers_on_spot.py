@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 SPOT_SECONDS = 60  # long enough for the learner pod: it is awaited as long
 
 
-def test_on_demand_pods_take_over_when_spot_nodes_are_absent(namespace, capsys):
+def test_on_demand_pods_take_over_when_spot_nodes_are_absent(namespace, record_property):
     given = values(namespace, long_config(40_000))
     given["autoscaler"] |= {"spotTimeoutSeconds": SPOT_SECONDS}
     nowhere = {"nodeSelector": {"rsc.dev/no-such-node": "true"}, "maxReplicas": 2}
@@ -20,9 +20,8 @@ def test_on_demand_pods_take_over_when_spot_nodes_are_absent(namespace, capsys):
     started = time.monotonic()
     run_id = install(namespace, given)
     wait_for_training(namespace, run_id)
-    with capsys.disabled():
-        seconds = time.monotonic() - started
-        print(f"\nspot time-out {SPOT_SECONDS} s: first iteration after {seconds:.0f} s")
+    record_property("spot time-out, seconds", SPOT_SECONDS)
+    record_property("to the first iteration, seconds", round(time.monotonic() - started))
     assert len(namespace.ready("sampler")) == 2
     assert namespace.ready("sampler-spot") == []
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")

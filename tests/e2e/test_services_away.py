@@ -32,7 +32,7 @@ def iterations_told(namespace, run_id: str) -> int:
     return namespace.kubectl("logs", "-l", selector, "--tail=-1").count('"event": "iteration"')
 
 
-def test_training_goes_on_while_postgres_is_away(namespace, long_digest, capsys):
+def test_training_goes_on_while_postgres_is_away(namespace, long_digest, record_property):
     run_id = install(namespace, values(namespace, long_config()))
     wait_for_training(namespace, run_id, beyond=6)
     namespace.postgres.stop()
@@ -43,8 +43,7 @@ def test_training_goes_on_while_postgres_is_away(namespace, long_digest, capsys)
         trained = iterations_told(namespace, run_id) - before
     finally:
         namespace.postgres.start()
-    with capsys.disabled():
-        print(f"\niterations while Postgres was away for {AWAY_SECONDS} s: {trained}")
+    record_property(f"iterations while Postgres was away for {AWAY_SECONDS} s", trained)
     assert trained >= ITERATIONS_WITHOUT_POSTGRES
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
     assert_verified(namespace, run_id)
@@ -128,17 +127,23 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "sentence"), FAULTS[:2])
-def test_s3_faults_are_refused_before_a_gpu_is_asked_for(namespace, fault, sentence):
+def test_s3_faults_are_refused_before_a_gpu_is_asked_for(
+    namespace, fault, sentence, record_property
+):
     config = long_config() | {"data": fault(namespace)}
     failure, seconds = fails_in_preflight(namespace, values(namespace, config))
+    record_property("helm install to the reason, seconds", round(seconds))
     assert sentence in failure
     assert seconds < FAILURE_SECONDS
 
 
 @pytest.mark.parametrize(("fault", "sentence"), FAULTS)
-def test_a_driver_that_meets_an_s3_fault_says_so_in_the_rayjob(namespace, fault, sentence):
+def test_a_driver_that_meets_an_s3_fault_says_so_in_the_rayjob(
+    namespace, fault, sentence, record_property
+):
     config = long_config() | {"data": fault(namespace)}
     failure, message, seconds = fails_in_the_driver(namespace, values(namespace, config))
+    record_property("helm install to the reason, seconds", round(seconds))
     assert sentence in failure
     assert failure in message
     assert seconds < FAILURE_SECONDS

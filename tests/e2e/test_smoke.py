@@ -42,16 +42,17 @@ def digest_of_prices(uri: str) -> str:
     return market_digest(load_bars(DataConfig.model_validate(data)))
 
 
-def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(namespace, prices, capsys):
+def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(
+    namespace, prices, record_property
+):
     open_to_services(namespace)
     started = time.monotonic()
     namespace.kubectl("apply", "-f", "-", given=manifest_text(MANIFEST, namespace))
     wait_for_training(namespace, RUN)
     first = time.monotonic() - started
     assert namespace.wait_for_end(RUN)[:2] == ("SUCCEEDED", "Complete")
-    with capsys.disabled():
-        whole = time.monotonic() - started
-        print(f"\nkubectl apply to the first iteration: {first:.0f} s, to the end: {whole:.0f} s")
+    record_property("kubectl apply to the first iteration, seconds", round(first))
+    record_property("kubectl apply to the end, seconds", round(time.monotonic() - started))
 
     verify = manifest_text(ROOT / "k8s" / "verify.yaml", namespace)
     namespace.kubectl("apply", "-f", "-", given=verify)

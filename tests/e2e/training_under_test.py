@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def long_config(total_steps: int = 400_000) -> dict[str, Any]:
+def long_config(total_steps: int = 240_000) -> dict[str, Any]:
     """Return the same training, long enough for things to go wrong in the middle."""
     config = deepcopy(CONFIG)
     config["training"]["total_steps"] = total_steps
@@ -99,13 +99,13 @@ def values(namespace: Namespace, config: dict[str, Any]) -> dict[str, Any]:
             "activeDeadlineSeconds": 1700,
             "ttlSecondsAfterFinished": 20,
         },
-        # Shorter than the defaults, so that what drains is gone while the training still goes on.
+        # Shorter than the defaults: the tests wait for it many times.
         "grace": {"terminationSeconds": 60, "stopWaitSeconds": 40, "drainSeconds": 40},
         "head": small | {"memory": "3Gi"},
         "autoscaler": {"cpuRequest": "20m"},
-        "learner": small | {"memory": "3Gi", "objectStoreMiB": 256},
+        "learner": small | {"memory": "2Gi", "objectStoreMiB": 256},
         "samplers": small
-        | {"memory": "2Gi", "objectStoreMiB": 256, "onDemand": {"maxReplicas": 2}},
+        | {"memory": "1536Mi", "objectStoreMiB": 256, "onDemand": {"maxReplicas": 2}},
         "submitter": {"cpuRequest": "20m"},
         "jobs": {"cpuRequest": "20m"},
         "networkPolicy": {

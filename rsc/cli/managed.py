@@ -74,6 +74,19 @@ TimeBudgetOption = Annotated[
         rich_help_panel=_MANAGED_PANEL,
     ),
 ]
+DatabaseWaitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--database-wait",
+        metavar="SECONDS",
+        envvar="RSC_DATABASE_WAIT_SECONDS",
+        show_envvar=True,
+        min=0,
+        help="How long a start with --run-id waits for a database that is away or not migrated "
+        "yet; 45 if not given.",
+        rich_help_panel=_MANAGED_PANEL,
+    ),
+]
 
 
 class ResumeMeError(RscError):
@@ -103,6 +116,7 @@ def train_as_told(
     run_id: str,
     *,
     database: str | None,
+    database_wait: float | None,
     placement: str,
     storage: str,
     time_budget: float | None,
@@ -134,6 +148,7 @@ def train_as_told(
                 run_id,
                 watch=watch,
                 database_url=database,
+                database_wait=database_wait,
                 storage=storage,
                 placement=Placement(placement),
                 time_budget=time_budget,

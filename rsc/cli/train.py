@@ -23,6 +23,7 @@ from rsc.cli.help_texts import (
     examples,
 )
 from rsc.cli.managed import (
+    DatabaseWaitOption,
     PlacementOption,
     RunIdOption,
     StorageOption,
@@ -71,6 +72,7 @@ def train(
     storage: StorageOption = "runs",
     time_budget: TimeBudgetOption = None,
     database: DatabaseOption = None,
+    database_wait: DatabaseWaitOption = None,
     *,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -90,6 +92,7 @@ def train(
             config,
             require_run_id(run_id),
             database=database,
+            database_wait=database_wait,
             placement=placement,
             storage=storage,
             time_budget=time_budget,

@@ -41,7 +41,7 @@ from rsc.store.rows import (
 from rsc.store.sealing import plain_checksum, seal
 from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
 
-# A start in a pod waits so long for its database, then it is begun anew.
+# A managed start waits so long for its database, then it is begun anew.
 AWAITED_SECONDS = 45.0
 
 
@@ -130,6 +130,7 @@ def open_store(
     url: str | None = None,
     *,
     managed: bool = False,
+    awaited_seconds: float | None = None,
     patience_seconds: float = FAILOVER_SECONDS,
 ) -> SqlRunStore:
     """Return a store on a database that is ready to be written.
@@ -142,6 +143,8 @@ def open_store(
         Whether something restarts this process: then a database that is away or not yet
         migrated is waited for, and being away is a TemporaryError. Otherwise it is
         refused at once, and an empty Postgres is set up.
+    awaited_seconds : float, optional
+        For how long, when `managed`; default `AWAITED_SECONDS`.
     patience_seconds : float
         How long a write is repeated while a Postgres server is away, so that a run
         outlives a failover.
@@ -151,11 +154,11 @@ def open_store(
     UserError
         When the database cannot be reached, or its schema is not that of this code.
     TemporaryError
-        When `managed`, and the database was away for `AWAITED_SECONDS`.
+        When `managed`, and the database was away for so long.
     """
     engine = create_engine(url)
     if managed:
-        await_database(engine, AWAITED_SECONDS)
+        await_database(engine, AWAITED_SECONDS if awaited_seconds is None else awaited_seconds)
     else:
         prepare_database(engine)
     return SqlRunStore(engine, patience_seconds=patience_seconds)

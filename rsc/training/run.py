@@ -89,6 +89,7 @@ def train_managed(
     *,
     watch: Watch,
     database_url: str | None = None,
+    database_wait: float | None = None,
     storage: str | Path = DEFAULT_STORAGE,
     placement: Placement = Placement.DRIVER,
     time_budget: float | None = None,
@@ -105,6 +106,8 @@ def train_managed(
         Hears signals already.
     database_url, storage, placement, time_budget
         As `train_run`.
+    database_wait : float, optional
+        Seconds to wait for a database that is away or not migrated yet.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def train_managed(
     """
     place = Storage(storage)
     setting = Setting(storage=place, placement=placement, time_budget=time_budget, managed=True)
-    store = open_store(database_url, managed=True)
+    store = open_store(database_url, managed=True, awaited_seconds=database_wait)
     try:
         begun = begin_managed(
             store,

@@ -62,13 +62,13 @@ def test_a_failed_hook_says_why():
         assert annotations["helm.sh/hook-output-log-policy"] == "hook-failed"
 
 
-def test_without_hooks_the_head_waits_for_the_migration():
+def test_without_hooks_the_driver_waits_for_the_migration():
     objects = render({"jobs": {"hooks": False}})
     assert not any("pre-install" in hooks(item) for item in objects.all)
     assert objects.job("migrate")["metadata"]["name"] == "rsc-rsc-train-migrate-r1"
-    (wait,) = objects.groups["head"]["template"]["spec"]["initContainers"]
-    assert wait["command"][2].startswith("until rsc db check;")
-    assert "initContainers" not in render().groups["head"]["template"]["spec"]
+    head = objects.groups["head"]["template"]["spec"]
+    assert "initContainers" not in head
+    assert env(head["containers"][0])["RSC_DATABASE_WAIT_SECONDS"] == "180"
 
 
 def test_bad_input_is_not_tried_again_and_nothing_runs_for_ever():

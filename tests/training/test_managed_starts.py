@@ -128,11 +128,13 @@ def test_a_cancelled_run_is_not_begun(folder, capsys):
 
 
 def test_a_database_that_is_away_means_start_me_again(folder, capsys, monkeypatch):
-    monkeypatch.setattr("rsc.store.store.AWAITED_SECONDS", 0.1)
     monkeypatch.setenv("RSC_DATABASE_URL", "postgresql://rsc:secret@127.0.0.1:9/rsc")
-    for command in ("train", "preflight"):
-        assert main([command, "run.yaml", "--run-id", RUN_ID]) == RESUME_ME
-        assert "secret" not in capsys.readouterr().err
+    monkeypatch.setenv("RSC_DATABASE_WAIT_SECONDS", "0.1")
+    assert main(["train", "run.yaml", "--run-id", RUN_ID]) == RESUME_ME
+    assert "secret" not in capsys.readouterr().err
+    monkeypatch.setattr("rsc.store.store.AWAITED_SECONDS", 0.1)
+    assert main(["preflight", "run.yaml", "--run-id", RUN_ID]) == RESUME_ME
+    assert "secret" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "../x", "x" * 64, "-x"])

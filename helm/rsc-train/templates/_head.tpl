@@ -9,27 +9,6 @@ spec:
   {{- with include "rsc-train.placement" (dict "nodeSelector" .Values.head.nodeSelector "tolerations" .Values.head.tolerations "affinity" $affinity "priorityClassName" .Values.head.priorityClassName) }}
   {{- . | trim | nindent 2 }}
   {{- end }}
-  {{- if not .Values.jobs.hooks }}
-  initContainers:
-    # No hook came before: the migration may still be under way.
-    - name: wait-for-schema
-      image: {{ include "rsc-train.image" . }}
-      imagePullPolicy: {{ .Values.image.pullPolicy }}
-      command:
-        - bash
-        - -c
-        - until rsc db check; do [ $SECONDS -lt {{ int .Values.database.waitSeconds }} ] || exit 1; sleep 2; done
-      env:
-        {{- include "rsc-train.scratchEnv" . | nindent 8 }}
-        {{- include "rsc-train.databaseEnv" (dict "root" .) | nindent 8 }}
-      resources: {{- include "rsc-train.resources" (dict "settings" .Values.head) | nindent 8 }}
-      securityContext: {{- include "rsc-train.containerSecurityContext" . | nindent 8 }}
-      volumeMounts:
-        {{- include "rsc-train.scratchMounts" . | nindent 8 }}
-        {{- with include "rsc-train.caMounts" (dict "root" . "database" true) }}
-        {{- . | trim | nindent 8 }}
-        {{- end }}
-  {{- end }}
   containers:
     - name: ray-head
       image: {{ include "rsc-train.image" . }}

@@ -18,6 +18,7 @@
 {{- define "rsc-train.driverEnv" -}}
 - {name: RSC_PLACEMENT, value: cluster}
 - {name: RSC_STORAGE_URI, value: {{ .Values.storage.uri | quote }}}
+- {name: RSC_DATABASE_WAIT_SECONDS, value: {{ .Values.database.waitSeconds | quote }}}
 {{- with include "rsc-train.timeBudget" . }}
 - {name: RSC_TIME_BUDGET_SECONDS, value: {{ . | quote }}}
 {{- end }}

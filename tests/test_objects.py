@@ -217,6 +217,15 @@ class TestRefusals:
                 read_object("s3://prices/x.csv")
         assert caught.value.hint == "Set AWS_REGION to eu-west-1."
 
+    def test_a_wrong_region_is_put_right_by_a_server_that_names_it(
+        self, versity_bucket, s3_environment
+    ):
+        _, name = versity_bucket
+        s3_environment.setenv("AWS_REGION", "eu-west-1")
+        write_object(f"s3://{name}/a/x.csv", b"prices")
+        assert read_object(f"s3://{name}/a/x.csv") == b"prices"
+        assert list_objects(f"s3://{name}/a") != []
+
     @pytest.mark.usefixtures("moto_bucket")
     def test_no_credentials(self, s3_environment):
         s3_environment.delenv("AWS_ACCESS_KEY_ID")

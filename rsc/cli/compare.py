@@ -194,7 +194,7 @@ def _print(
     settings: dict[str, tuple[ConfigDifference, ...]],
 ) -> None:
     from rsc.cli.config import print_differences
-    from rsc.cli.results import performance_cells
+    from rsc.cli.results import performance_cells, sharpe_notes
 
     for split in splits:
         columns = (
@@ -204,7 +204,8 @@ def _print(
         rows = [
             [run_id, *performance_cells(found)[:4]] for run_id, found in split.performances.items()
         ]
-        print_table(columns, rows, title=f"agent on {split.split}")
+        notes = sharpe_notes(split.performances)
+        print_table(columns, rows, title=f"agent on {split.split}", notes=notes)
         _print_split_differences(split, run_ids[0])
     if not splits:
         say("the runs share no split on which all of them were judged")

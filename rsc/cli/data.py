@@ -141,6 +141,11 @@ def publish(
     if json:
         print_json({"manifest": uri, "files": rows})
         return
+    _print_published(rows)
+    say(f"published; a run file reads them with\n\ndata:\n  manifest: {uri}")
+
+
+def _print_published(rows: list[dict[str, Any]]) -> None:
     columns = (
         Column("instrument"),
         number_column("bars"),
@@ -155,7 +160,6 @@ def publish(
             for row in rows
         ],
     )
-    say(f"published; a run file reads them with\n\ndata:\n  manifest: {uri}")
 
 
 def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
@@ -219,39 +223,23 @@ def _row(facts: dict[str, Any]) -> list[str]:
 
 
 def _checked(config: RunConfig) -> dict[str, Any]:
-    """Do everything training does with prices before it trains."""
-    from rsc.market.build import build_market
-    from rsc.market.sources import load_bars
-    from rsc.market.splits import make_folds
+    """Do everything training does with prices before it trains, by its own function."""
+    from rsc.training.preparing import prepare
 
-    bars = load_bars(config.data)
-    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
-    market = build_market(bars, config.features, folds[0], config.data.periods_per_year)
+    prepared = prepare(config, look_ahead_samples=_PROOF_SAMPLES)
+    market = prepared.market(config, prepared.folds[0])
     return {
-        "instruments": [_facts(one, config) for one in bars],
+        "instruments": [_facts(one, config) for one in prepared.bars],
         "feature_names": list(market.feature_names),
         "warm_up_bars": market.first_bar.tolist(),
         "periods_per_year": market.periods_per_year,
         "data_digest": market.digest,
-        "folds": _fold_rows(bars, folds),
-        "look_ahead": _proofs(bars, config),
+        "folds": _fold_rows(prepared.bars, prepared.folds),
+        "look_ahead": [
+            {"instrument": p.instrument, "columns": len(p.columns), "samples": len(p.samples)}
+            for p in prepared.proofs
+        ],
     }
-
-
-def _proofs(bars: tuple[Bars, ...], config: RunConfig) -> list[dict[str, Any]]:
-    """Prove on samples that no feature uses later bars; raise where one does."""
-    import numpy as np
-
-    from rsc.market.look_ahead import prove_no_look_ahead
-
-    rng = np.random.default_rng(config.seed)
-    proofs = [prove_no_look_ahead(one, config.features, _PROOF_SAMPLES, rng) for one in bars]
-    for proof in proofs:
-        proof.require()
-    return [
-        {"instrument": p.instrument, "columns": len(p.columns), "samples": len(p.samples)}
-        for p in proofs
-    ]
 
 
 def _fold_rows(bars: tuple[Bars, ...], folds: tuple[Any, ...]) -> list[dict[str, Any]]:

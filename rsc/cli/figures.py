@@ -29,11 +29,9 @@ def ratio(value: float | None) -> str:
 
 
 def ratio_with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Return a ratio and its 95 % interval, e.g. ``0.83 [-0.21, 1.87]``."""
-    if _undefined(value):
+    """Return a ratio and its 95 % interval, e.g. ``0.83 [-0.21, 1.87]``; never one alone."""
+    if any(map(_undefined, (value, low, high))):
         return NOTHING
-    if _undefined(low) or _undefined(high):
-        return f"{ratio(value)} [?]"
     return f"{ratio(value)} [{ratio(low)}, {ratio(high)}]"
 
 

@@ -95,9 +95,13 @@ def _plain_other(value: Any) -> Any:
 
 
 def print_table(
-    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = ""
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    notes: Iterable[str] = (),
 ) -> None:
-    """Write one table to stdout."""
+    """Write one table to stdout, with what its cells have no room for below it."""
     table = Table(
         title=Text(title, style="bold") if title else None,
         title_justify="left",
@@ -116,6 +120,8 @@ def print_table(
         table.add_row(*(Text(cell) for cell in row))
     console = stdout_console()
     console.print(table)
+    for note in notes:
+        console.print(Text(note))
     console.print()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rsc.cli.figures import count, percent, ratio, ratio_with_interval, signed_percent
-from rsc.cli.output import Column, number_column, print_json, print_table, say
+from rsc.cli.output import NOTHING, Column, number_column, print_json, print_table, say
 
 if TYPE_CHECKING:
     from rsc.reports.data import ReportData, SplitRecords
@@ -92,7 +92,19 @@ def print_policies(performances: Mapping[Policy, Performance], *, title: str) ->
 def print_rows(performances: Mapping[str, Performance], *, title: str) -> None:
     """Write one table, a line for each named performance."""
     rows = [[name, *performance_cells(found)] for name, found in performances.items()]
-    print_table(_COLUMNS, rows, title=title)
+    print_table(_COLUMNS, rows, title=title, notes=sharpe_notes(performances))
+
+
+def sharpe_notes(performances: Mapping[str, Performance]) -> list[str]:
+    """Return a line for each reason for which a table shows a dash for a Sharpe ratio."""
+    from rsc.reports.tables import sharpe_text
+
+    names: dict[str, list[str]] = {}
+    for name, found in performances.items():
+        reason = sharpe_text(found)[2]
+        if reason:
+            names.setdefault(reason, []).append(name)
+    return [f"{NOTHING} Sharpe of {', '.join(of)}: {reason}" for reason, of in names.items()]
 
 
 def performance_cells(found: Performance) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsc.cluster.driver_log import Progress
 from rsc.errors import RscError
+
+if TYPE_CHECKING:
+    from rsc.store.queries import RunRow, TrialRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,39 +68,39 @@ def _read(engine: Any, run_id: str) -> Recorded | str:
     return Recorded(
         state=str(executions[-1].outcome) if executions else str(run.state),
         attempt=run.attempt,
-        progress=_progress(engine, trials, dict(run.config)) if trials else None,
+        progress=_progress(engine, run, trials),
         seconds=seconds,
         failure=run.failure or "",
     )
 
 
-def _progress(engine: Any, trials: Any, config: dict[str, Any]) -> Progress | None:
+def _progress(engine: Any, run: RunRow, trials: tuple[TrialRow, ...]) -> Progress | None:
+    from rsc.store.choosing import agent_on_validation, chosen_iteration
     from rsc.store.queries import list_evaluations, list_iterations
-    from rsc.trading.records import Phase, Policy
 
     # Folds are trained one after the other: the last that has iterations is the present one.
     for number, trial in reversed(list(enumerate(trials, start=1))):
         iterations = list_iterations(engine, trial.trial_id)
         if not iterations:
             continue
-        judged = [
-            row
-            for row in list_evaluations(engine, trial.trial_id)
-            if row.phase == Phase.VALIDATION and row.policy == Policy.AGENT
-        ]
-        latest, last = (judged[-1].metrics if judged else {}), iterations[-1]
-        ratios = [row.metrics.get("sharpe") for row in judged]
-        known = [ratio for ratio in ratios if ratio is not None]
+        rows = list_evaluations(engine, trial.trial_id)
+        chosen = chosen_iteration(engine, run, trial, rows)
+        judged = {row.iteration: row.metrics for row in agent_on_validation(rows)}
+        latest = judged[max(judged)] if judged else {}
+        best = {} if chosen is None else judged.get(chosen, {})
+        last = iterations[-1]
         return Progress(
             trial=number,
             iteration=last.iteration,
             environment_steps=last.environment_steps,
-            total_steps=config.get("training", {}).get("total_steps"),
+            total_steps=run.config.get("training", {}).get("total_steps"),
             steps_per_second=last.steps_per_second,
             sharpe=latest.get("sharpe"),
             sharpe_low=latest.get("sharpe_low"),
             sharpe_high=latest.get("sharpe_high"),
-            best_sharpe=max(known, default=None),
+            best_sharpe=best.get("sharpe"),
+            best_sharpe_low=best.get("sharpe_low"),
+            best_sharpe_high=best.get("sharpe_high"),
             source="database",
         )
     return None

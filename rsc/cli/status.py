@@ -16,7 +16,7 @@ from rsc.cli.cluster import (
     connect,
     read_prices,
 )
-from rsc.cli.figures import count, duration, moment, ratio, ratio_with_interval
+from rsc.cli.figures import count, duration, moment, ratio_with_interval
 from rsc.cli.help_texts import DatabaseOption, JsonOption, examples
 from rsc.cli.output import (
     NOTHING,
@@ -266,9 +266,15 @@ def _progress_facts(progress: Progress) -> list[tuple[str, str]]:
         words += f", {count(progress.steps_per_second)} steps/s"
     facts = [("iteration", words)] if progress.iteration is not None else []
     if progress.sharpe is not None:
-        now = ratio_with_interval(progress.sharpe, progress.sharpe_low, progress.sharpe_high)
-        facts.append(("validation Sharpe", f"{now}, best {ratio(progress.best_sharpe)}"))
+        best = ratio_with_interval(
+            progress.best_sharpe, progress.best_sharpe_low, progress.best_sharpe_high
+        )
+        facts.append(("validation Sharpe", f"{_sharpe(progress)}, best {best}"))
     return facts
+
+
+def _sharpe(progress: Progress) -> str:
+    return ratio_with_interval(progress.sharpe, progress.sharpe_low, progress.sharpe_high)
 
 
 def _cost_words(cost: dict[str, Any]) -> str:
@@ -319,7 +325,7 @@ def _line(found: _Status) -> str:
     if progress and progress.iteration is not None:
         words += f", iteration {progress.iteration}"
     if progress and progress.sharpe is not None:
-        words += f", validation Sharpe {ratio(progress.sharpe)}"
+        words += f", validation Sharpe {_sharpe(progress)}"
     causes = explain(found.observed)
     return words + (f"; {causes[0].what}" if causes else "")
 

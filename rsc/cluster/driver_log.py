@@ -28,8 +28,8 @@ class Progress:
         Recent speed.
     sharpe, sharpe_low, sharpe_high : float or None
         Newest greedy evaluation on the validation split, with its 95 % interval.
-    best_sharpe : float or None
-        The best one of the present trial.
+    best_sharpe, best_sharpe_low, best_sharpe_high : float or None
+        That of the module of the present trial that is the best so far.
     source : str
         ``log`` or ``database``.
     """
@@ -43,6 +43,8 @@ class Progress:
     sharpe_low: float | None = None
     sharpe_high: float | None = None
     best_sharpe: float | None = None
+    best_sharpe_low: float | None = None
+    best_sharpe_high: float | None = None
     source: str = "log"
 
 
@@ -106,12 +108,9 @@ def _after(progress: Progress | None, event: dict[str, Any]) -> Progress | None:
             steps_per_second=event.get("steps_per_second"),
         )
     if event["event"] == "evaluation":
-        sharpe = event.get("sharpe")
-        return replace(
-            known,
-            sharpe=sharpe,
-            sharpe_low=event.get("sharpe_low"),
-            sharpe_high=event.get("sharpe_high"),
-            best_sharpe=sharpe if event.get("best") else known.best_sharpe,
-        )
+        names = ("sharpe", "sharpe_low", "sharpe_high")
+        found = {name: event.get(name) for name in names}
+        if event.get("best"):
+            found |= {f"best_{name}": event.get(name) for name in names}
+        return replace(known, **found)
     return progress

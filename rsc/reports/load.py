@@ -22,6 +22,12 @@ from rsc.config.run import RunConfig
 from rsc.errors import UserError
 from rsc.reports.data import LearningCurve, ReportData, RunFacts, SplitRecords
 from rsc.store import queries
+from rsc.store.choosing import (
+    agent_on_validation,
+    chosen_iteration,
+    figure,
+    selection_metric,
+)
 from rsc.store.engine import Database
 from rsc.store.queries import EpisodeTable, RunRow, TrialRow
 from rsc.store.rows import EvaluationRow
@@ -56,17 +62,15 @@ def load_report(engine: Database, run_id: str) -> ReportData:
         The database is away.
     """
     run = queries.find_run(engine, run_id)
-    metric = _selection_metric(run)
-    judged = {
-        trial.trial_id: queries.list_evaluations(engine, trial.trial_id)
-        for trial in queries.list_trials(engine, run_id)
+    trials = queries.list_trials(engine, run_id)
+    judged = {one.trial_id: queries.list_evaluations(engine, one.trial_id) for one in trials}
+    chosen = {
+        one.trial_id: chosen_iteration(engine, run, one, judged[one.trial_id]) for one in trials
     }
-    tries = _tries(queries.list_trials(engine, run_id))
-    shown = max(tries, key=lambda trials: _try_value(trials, judged, metric), default=())
+    tries, metric = _tries(trials), selection_metric(run)
+    shown = max(tries, key=lambda one: _try_value(one, judged, chosen, metric), default=())
     tables = {trial.trial_id: queries.read_episodes(engine, trial.trial_id) for trial in shown}
     names = _instrument_names(run, tables.values())
-    chosen = {trial.trial_id: chosen_iteration(trial, judged[trial.trial_id], metric)
-              for trial in shown}  # fmt: skip
     splits = [
         _split(engine, phase, _episodes(phase, tables, chosen, judged, names))
         for phase in (Phase.TEST, Phase.VALIDATION)
@@ -82,10 +86,6 @@ def load_report(engine: Database, run_id: str) -> ReportData:
     )
 
 
-def _selection_metric(run: RunRow) -> str:
-    return str(run.config.get("evaluation", {}).get("metric", "sharpe"))
-
-
 def _tries(trials: Sequence[TrialRow]) -> list[tuple[TrialRow, ...]]:
     """Return the trials of each try, in order of fold."""
     found: dict[tuple[int, str], list[TrialRow]] = {}
@@ -94,36 +94,24 @@ def _tries(trials: Sequence[TrialRow]) -> list[tuple[TrialRow, ...]]:
     return [tuple(sorted(group, key=lambda trial: trial.fold)) for group in found.values()]
 
 
-def _agent_on_validation(rows: Evaluations) -> list[EvaluationRow]:
-    own = [r for r in rows if r.phase is Phase.VALIDATION and r.policy is Policy.AGENT]
-    return sorted(own, key=lambda row: row.iteration)
+def _try_value(
+    trials: Sequence[TrialRow],
+    judged: dict[int, Evaluations],
+    chosen: dict[int, int | None],
+    metric: str,
+) -> float:
+    """Return the mean of the chosen validation figures over the folds of a try.
 
-
-def _value(row: EvaluationRow, metric: str) -> float:
-    """Return the figure that chooses; an undefined one is below every other."""
-    value = row.episode_return if metric == "episode_return" else row.metrics.get(metric)
-    return -math.inf if value is None else value
-
-
-def chosen_iteration(trial: TrialRow, rows: Evaluations, metric: str) -> int | None:
-    """Return the iteration whose module was chosen, or would be if training ended now.
-
-    The first of equals, as training chooses; None before the first evaluation.
+    What is undefined, or was not judged yet, is below every number.
     """
-    if trial.best_iteration is not None:
-        return trial.best_iteration
-    own = _agent_on_validation(rows)
-    return max(own, key=lambda row: _value(row, metric)).iteration if own else None
-
-
-def _try_value(trials: Sequence[TrialRow], judged: dict[int, Evaluations], metric: str) -> float:
-    """Return the mean of the chosen validation figures over the folds of a try."""
     values = []
     for trial in trials:
-        rows = judged[trial.trial_id]
-        best = chosen_iteration(trial, rows, metric)
-        own = [_value(r, metric) for r in _agent_on_validation(rows) if r.iteration == best]
-        values.append(own[0] if own else -math.inf)
+        own = [
+            figure(row, metric)
+            for row in agent_on_validation(judged[trial.trial_id])
+            if row.iteration == chosen[trial.trial_id]
+        ]
+        values.append(-math.inf if not own or own[0] is None else own[0])
     return sum(values) / len(values)
 
 
@@ -182,7 +170,7 @@ def _curve(
     engine: Database, trial: TrialRow, rows: Evaluations, chosen: int | None
 ) -> LearningCurve:
     iterations = queries.list_iterations(engine, trial.trial_id)
-    own = _agent_on_validation(rows)
+    own = agent_on_validation(rows)
     return LearningCurve(
         fold=trial.fold,
         iteration=_floats([row.iteration for row in iterations]),

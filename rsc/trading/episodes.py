@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.errors import UserError
-from rsc.market.splits import BarRange
+from rsc.market.splits import BarRange, Fold
 
 
 class EpisodeConfig(BaseModel):
@@ -48,6 +48,34 @@ class EpisodeConfig(BaseModel):
                 f"minimum_length = {self.minimum_length}"
             )
         return self
+
+
+def require_room(folds: Sequence[Fold], instruments: Sequence[str], config: EpisodeConfig) -> None:
+    """Refuse folds whose train range is shorter than the shortest episode.
+
+    The sampler would refuse them, too, but only in a process of the training.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        Of a run.
+    instruments : sequence of str
+        Names for the message, length I.
+    config : EpisodeConfig
+
+    Raises
+    ------
+    UserError
+        The shortest episode does not fit; names the first fold and its shortest range.
+    """
+    for fold in folds:
+        steps, name = min(zip((r.step_count for r in fold.train), instruments, strict=True))
+        if steps < config.minimum_length and not config.full:
+            raise UserError(
+                f"episodes.minimum_length was {config.minimum_length} steps, must be at most "
+                f"{steps}, the train range of {name} in fold {fold.index}",
+                "Shorten episodes.minimum_length, or give the train range more bars.",
+            )
 
 
 class EpisodeSampler:

@@ -2,8 +2,8 @@
 
 What is wrong with the data is found here, in seconds and without Ray: a run row, a
 placement on a cluster and a GPU come later. `prepare` is the whole check: loading, the
-contract of bars, the folds, the proofs that no feature looks ahead, and one built matrix,
-because some faults of features show only there.
+contract of bars, the folds, room for episodes in each, the proofs that no feature looks
+ahead, and one built matrix, because some faults of features show only there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import Fold, make_folds
 from rsc.store.queries import RunRow
+from rsc.trading.episodes import require_room
 
 # Bars at which every training run proves again that no feature looks ahead.
 LOOK_AHEAD_SAMPLES = 4
@@ -54,21 +55,29 @@ class Prepared:
         return build_market(self.bars, config.features, fold, config.data.periods_per_year)
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, *, look_ahead_samples: int = LOOK_AHEAD_SAMPLES) -> Prepared:
     """Load and check everything that a run needs of its data.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What would be trained.
+    look_ahead_samples : int
+        Bars at which the proofs look.
 
     Raises
     ------
     UserError
-        Prices, splits or features are wrong.
+        Prices, splits, lengths of episodes or features are wrong.
     TemporaryError
         The prices are on a server that is away.
     """
     bars = load_bars(config.data)
     folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    require_room(folds, [one.instrument for one in bars], config.episodes)
     rng = np.random.default_rng(config.seed)
     proofs = tuple(
-        prove_no_look_ahead(one, config.features, LOOK_AHEAD_SAMPLES, rng) for one in bars
+        prove_no_look_ahead(one, config.features, look_ahead_samples, rng) for one in bars
     )
     for proof in proofs:
         proof.require()

@@ -22,6 +22,7 @@ from rsc.config.progress import EvaluationProgress, IterationProgress, ProgressL
 from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
+from rsc.store.choosing import is_better
 from rsc.store.rows import CheckpointKind, IterationRow, TrialContext
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
@@ -77,10 +78,7 @@ class Selection:
         best until there is a better one.
         """
         first = self.best_iteration is None
-        better = value is not None and (
-            self.best_value is None or value > self.best_value + minimum_improvement
-        )
-        if first or better:
+        if first or is_better(value, self.best_value, minimum_improvement):
             self.best_value, self.best_iteration = value, iteration
             self.evaluations_since_best = 0
             return True

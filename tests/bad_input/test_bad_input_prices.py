@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
@@ -78,3 +80,26 @@ def test_prices_that_are_not_there_begin_no_run(refused, own_prices):
 )  # fmt: skip
 def test_settings_that_do_not_fit_begin_no_run(refused, override, sentence):
     assert sentence in refused("train", "run.yaml", "--set", override).sentence
+
+
+WALK_FORWARD = "splits={kind: walk_forward, train_bars: 60, validation_bars: 100, test_bars: 100, anchored: true}"
+TOO_LONG = (
+    "episodes.minimum_length was 55 steps, must be at most 54, the train range of trend-1 in fold 0"
+)
+
+
+@pytest.mark.parametrize("command", [["data", "check"], ["train"]], ids=" ".join)
+def test_episodes_longer_than_a_train_range_begin_no_run(refused, command):
+    """Train is 60 bars less purge 1 and embargo 4: 54 decisions; later folds have more."""
+    words = ["run.yaml", "--set", WALK_FORWARD, "--set", "episodes.minimum_length=55"]
+    outcome = refused(*command, *words)
+    assert outcome.sentence == TOO_LONG
+    assert outcome.hint == "Shorten episodes.minimum_length, or give the train range more bars."
+
+
+def test_a_preflight_is_not_ready_for_episodes_that_no_train_range_holds(rsc):
+    words = ["run.yaml", "--set", WALK_FORWARD, "--set", "episodes.minimum_length=55"]
+    outcome = rsc("preflight", *words)
+    assert (outcome.code, outcome.sentence) == (1, TOO_LONG)
+    assert "ready" not in outcome.out
+    assert json.loads(rsc("runs", "--json").out)["count"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -87,8 +86,6 @@ def test_another_run_is_another_name(rayjob):
 
 @pytest.mark.parametrize("overlay", ["base", "overlays/gpu", "overlays/namespace"])
 def test_kustomize_takes_the_same_objects(overlay, rayjob):
-    if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl on PATH")
     done = run("kubectl", "kustomize", f"k8s/{overlay}")
     assert done.returncode == 0, done.stderr
     made = Objects(done.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,18 +44,7 @@ def record_run(
     bars = load_bars(config.data)
     folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
     store = open_store(url)
-    store.create_run(
-        NewRun(
-            run_id=run_id,
-            name=config.name,
-            config=config_mapping(config),
-            config_sha256=config_digest(config),
-            data_digest=market_digest(bars),
-            code_version="0",
-            seed=config.seed,
-        )
-    )
-    attempt = store.begin_attempt(run_id, f"holder-{run_id}")
+    attempt = _begin(store, run_id, config, market_digest(bars))
     metrics = []
     for fold in folds:
         market = build_market(bars, config.features, fold, config.data.periods_per_year)
@@ -69,27 +59,7 @@ def record_run(
             run_id=run_id, attempt=attempt, trial_id=trial_id, instruments=market.instruments
         )
         _add_iterations(store, context)
-        found = {"fold": fold.index}
-        for phase in JUDGED:
-            ranges = fold.validation if phase is Phase.VALIDATION else fold.test
-            own = _agent_records(market, config, trial_id, fold.index, phase, ranges)
-            others = run_baselines(
-                market,
-                config.trading,
-                ranges,
-                trial_id=trial_id,
-                phase=phase,
-                fold=fold.index,
-                seed=config.seed,
-            )
-            for batch in (own, others):
-                store.append(context, batch)
-                for policy in np.unique(batch.episodes["policy"]):
-                    row = _judge(batch, Policy(policy), phase, market.periods_per_year)
-                    store.add_evaluation(context, row)
-                    if policy == Policy.AGENT:
-                        found[phase.name.lower()] = {"agent": dict(row.metrics)}
-        metrics.append(found)
+        metrics.append(_record_fold(store, context, config, market, fold))
         if state is not RunState.RUNNING:
             store.finish_trial(context, state, best_iteration=ITERATION)
     if state is not RunState.RUNNING:
@@ -97,6 +67,46 @@ def record_run(
         finals = {"folds": metrics} if state is RunState.COMPLETED else None
         store.finish_run(run_id, attempt, state, final_metrics=finals, failure=failure)
     store.close()
+
+
+def _begin(store, run_id, config, data_digest) -> int:
+    store.create_run(
+        NewRun(
+            run_id=run_id,
+            name=config.name,
+            config=config_mapping(config),
+            config_sha256=config_digest(config),
+            data_digest=data_digest,
+            code_version="0",
+            seed=config.seed,
+        )
+    )
+    return store.begin_attempt(run_id, f"holder-{run_id}")
+
+
+def _record_fold(store, context, config, market, fold) -> dict[str, Any]:
+    """Record the agent and the baselines on both splits; return the agent's metrics."""
+    found: dict[str, Any] = {"fold": fold.index}
+    for phase in JUDGED:
+        ranges = fold.validation if phase is Phase.VALIDATION else fold.test
+        own = _agent_records(market, config, context.trial_id, fold.index, phase, ranges)
+        others = run_baselines(
+            market,
+            config.trading,
+            ranges,
+            trial_id=context.trial_id,
+            phase=phase,
+            fold=fold.index,
+            seed=config.seed,
+        )
+        for batch in (own, others):
+            store.append(context, batch)
+            for policy in np.unique(batch.episodes["policy"]):
+                row = _judge(batch, Policy(policy), phase, market.periods_per_year)
+                store.add_evaluation(context, row)
+                if policy == Policy.AGENT:
+                    found[phase.name.lower()] = {"agent": dict(row.metrics)}
+    return found
 
 
 def _add_iterations(store, context) -> None:

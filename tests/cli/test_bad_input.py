@@ -174,7 +174,8 @@ def test_database_of_no_known_kind_is_refused(refused):
 
 def test_unreachable_database_is_refused_without_its_password(rsc):
     outcome = rsc("db", "check", "--database", "postgresql://me:secret@127.0.0.1:1/rsc")
-    assert outcome.code in {1, 4}
+    # Not 4 (try again): at the first touch the address is more likely wrong than the server away.
+    assert outcome.code == 1
     assert "127.0.0.1:1" in outcome.err
     assert "secret" not in outcome.err
 

@@ -61,6 +61,11 @@ def test_an_undefined_sharpe_is_a_dash():
     assert line == "validation 4: Sharpe –, return +12.3 %"
 
 
+def test_a_sharpe_of_too_few_bars_for_an_interval_is_a_dash():
+    line = evaluation_line(evaluation(sharpe_low=None, sharpe_high=None, best=False))
+    assert line == "validation 4: Sharpe –, return +12.3 %"
+
+
 def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys):
     now = [0.0]
     progress = PlainProgress(clock=lambda: now[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from observations import read
 
+from rsc.cli import status
 from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.driver_log import read_progress
 from rsc.cluster.observe import choose
@@ -56,6 +57,27 @@ def test_progress_is_read_from_json_lines_among_others():
     assert (progress.trial, progress.iteration, progress.environment_steps) == (1, 2, 200)
     assert (progress.sharpe, progress.best_sharpe, progress.total_steps) == (0.2, 0.5, 1000)
     assert read_progress(["nothing"]) is None
+
+
+INTERVALS = (
+    '{"event": "iteration", "iteration": 1, "environment_steps": 100}',
+    '{"event": "evaluation", "sharpe": 0.5, "sharpe_low": -0.1, "sharpe_high": 1.1, "best": true}',
+    '{"event": "evaluation", "sharpe": 0.2, "sharpe_low": -0.4, "sharpe_high": 0.8}',
+)
+
+
+def test_status_shows_every_sharpe_with_its_interval(capsys):
+    found = status._Status(
+        observed=read("pods_that_are_not_ready_in_time"),
+        recorded=None,
+        progress=read_progress(INTERVALS),
+        note="",
+        prices={},
+    )
+    status._show(found)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "validation Sharpe 0.20 [-0.40, 0.80], best 0.50 [-0.10, 1.10]" in shown
+    assert "iteration 1, validation Sharpe 0.20 [-0.40, 0.80]" in status._line(found)
 
 
 def test_cost_is_the_time_pods_hold_their_resources():

@@ -19,7 +19,16 @@ from rsc.reports.data import ReportData
 from rsc.reports.html import render_report
 from rsc.reports.load import load_report
 from rsc.reports.tables import judged
-from rsc.store.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext, TryRow
+from rsc.store.rows import (
+    CheckpointKind,
+    CheckpointRow,
+    EvaluationRow,
+    IterationRow,
+    NewRun,
+    RunState,
+    TrialContext,
+    TryRow,
+)
 from rsc.store.store import SqlRunStore, open_store
 from rsc.trading.baselines import run_baselines
 from rsc.trading.performance import performance_of_records
@@ -40,8 +49,8 @@ SHORT_VALIDATION = BarRange(start=VALIDATION.start, end=VALIDATION.start + 60)
 class Written:
     """One trial in a fresh SQLite file, written step by step as training does."""
 
-    def __init__(self, url: str, market: Market) -> None:
-        self.market = market
+    def __init__(self, url: str, market: Market, config: RunConfig = CONFIG) -> None:
+        self.market, self.config = market, config
         self.store: SqlRunStore = open_store(url)
         self.attempt = self.begin(RUN)
         trial_id = self.store.create_trial(
@@ -84,16 +93,28 @@ class Written:
             ),
         )
 
+    def keep_best(self, iteration: int) -> None:
+        """Note a best checkpoint, as training does when it finds one."""
+        checkpoint = CheckpointRow(
+            iteration=iteration,
+            kind=CheckpointKind.BEST,
+            uri="file:///runs/x",
+            digest="0" * 64,
+            size_bytes=1,
+            environment_steps=100 * iteration,
+        )
+        self.store.add_checkpoint(self.context, checkpoint)
+
     def begin(self, run_id: str) -> int:
         self.store.create_run(
             NewRun(
                 run_id=run_id,
-                name=CONFIG.name,
-                config=config_mapping(CONFIG),
-                config_sha256=config_digest(CONFIG),
+                name=self.config.name,
+                config=config_mapping(self.config),
+                config_sha256=config_digest(self.config),
                 data_digest=self.market.digest,
                 code_version="0.1.0",
-                seed=CONFIG.seed,
+                seed=self.config.seed,
             )
         )
         return self.store.begin_attempt(run_id, "this process")
@@ -211,6 +232,36 @@ def test_an_unfinished_run_shows_the_best_validation_so_far(written: Written) ->
     assert [split.phase for split in data.splits] == [Phase.VALIDATION]
     assert data.facts.ended_at is None
     assert render_report(data)
+
+
+def test_an_improvement_too_small_to_be_chosen_in_training_is_not_shown(
+    market: Market, tmp_path: Path
+) -> None:
+    """The second Sharpe is higher than the first by less than the run asks for."""
+    evaluation = CONFIG.evaluation.model_copy(update={"minimum_improvement": 5.0})
+    trial = Written(
+        f"sqlite:///{tmp_path}/rsc.db", market, CONFIG.model_copy(update={"evaluation": evaluation})
+    )
+    for iteration in (1, 2):
+        trial.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
+    (curve,) = load_report(trial.store.engine, RUN).learning
+    trial.store.close()
+    assert curve.sharpe[0] < curve.sharpe[1] < curve.sharpe[0] + 5.0
+    assert curve.best_iteration == 1
+
+
+def test_an_unfinished_run_shows_the_checkpoint_that_training_kept_as_best(
+    written: Written,
+) -> None:
+    """What was recorded decides, not what this version would choose."""
+    for iteration in (1, 2, 3):
+        written.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
+        if iteration == 3:
+            written.keep_best(iteration)
+    data = load_report(written.store.engine, RUN)
+    (curve,) = data.learning
+    assert curve.best_iteration == 3 != 1 + int(np.nanargmax(curve.sharpe))
+    assert data.splits[0].only(Policy.AGENT).episodes["iteration"].tolist() == [3]
 
 
 def test_a_run_without_any_record_has_a_page(written: Written) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rsc.errors import UserError
-from rsc.market.splits import BarRange
-from rsc.trading.episodes import EpisodeConfig, EpisodeSampler
+from rsc.market.splits import BarRange, Fold
+from rsc.trading.episodes import EpisodeConfig, EpisodeSampler, require_room
 
 RANGES = (BarRange(29, 529), BarRange(100, 400))
 WORD = st.integers(0, 2**64 - 1)
@@ -72,6 +72,24 @@ def test_no_maximum_reaches_the_whole_range_and_a_large_one_is_cut_to_it():
 def test_a_range_shorter_than_the_shortest_episode_is_refused():
     with pytest.raises(UserError, match="minimum_length was 63 steps, must be at most 10"):
         EpisodeSampler((BarRange(0, 100), BarRange(0, 10)), EpisodeConfig(), np.arange(2))
+
+
+def fold_of(index, *train):
+    """Return a fold whose train ranges are `train`; the others do not matter."""
+    return Fold(index=index, train=train, validation=train, test=train)
+
+
+def test_every_fold_must_have_room_for_the_shortest_episode():
+    long, exact, short = BarRange(29, 529), BarRange(0, 63), BarRange(0, 62)
+    folds = (fold_of(0, long, exact), fold_of(1, long, short))
+    require_room(folds[:1], ("A", "B"), EpisodeConfig())
+    with pytest.raises(UserError) as refusal:
+        require_room(folds, ("A", "B"), EpisodeConfig())
+    assert refusal.value.message == (
+        "episodes.minimum_length was 63 steps, must be at most 62, the train range of B in fold 1"
+    )
+    require_room(folds, ("A", "B"), EpisodeConfig(minimum_length=62))
+    require_room(folds, ("A", "B"), EpisodeConfig(full=True))
 
 
 def test_a_maximum_below_the_minimum_is_refused():

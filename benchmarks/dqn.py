@@ -265,7 +265,7 @@ class Bare:
             step = {
                 "row": row,
                 "account": account,
-                "action": action.astype(np.int8),
+                "action": action.astype(np.int16),
                 "reward": simulator.reward.astype(np.float32),
                 "next_row": simulator.row.copy(),
                 "next_account": simulator.account.copy(),

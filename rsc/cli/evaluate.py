@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsc.cli.help_texts import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
-from rsc.cli.output import print_json, say
+from rsc.cli.output import print_error, print_json, say
+from rsc.errors import CheckFailedError
 
 if TYPE_CHECKING:
     from rsc.trading.performance import Performance
 
 _SAME = 1e-6  # relative; other processors round the last digits of a network otherwise
+_OTHER_HINT = (
+    "Other hardware or other libraries may round an action differently; on the same the "
+    "checkpoint is not the one that was judged."
+)
 
 
 class Split(StrEnum):
@@ -40,8 +45,9 @@ def evaluate(
 ) -> None:
     """Load the best checkpoint of RUN, let it trade greedily again, compare with the record.
 
-    Writes nothing: it shows that the checkpoint is whole and does what was recorded. Other
-    hardware may round differently; then it says so. Needs the prices where they were.
+    Writes nothing. Exit code 3 if it does not do what was recorded: the checkpoint is another
+    one, or other hardware rounds differently. A split that has no record yet is judged
+    without comparing. Needs the prices where they were.
     """
     from rsc.cli.records import open_records
     from rsc.log import configure_logging
@@ -53,12 +59,13 @@ def evaluate(
     from rsc.training.judging import evaluate_run
 
     judged = evaluate_run(run_id, database_url=database, phase=_phase(split))
-    same = recorded is not None and _equal(judged, recorded)
+    same = None if recorded is None else _equal(judged, recorded)
     if json:
         document: dict[str, Any] = {"run_id": run_id, "split": split, "agent": judged.as_dict()}
         print_json({**document, "undefined": judged.undefined, "as_recorded": same})
-        return
-    _print(judged, recorded, split, same=same)
+    else:
+        _print(judged, recorded, split)
+    _tell(run_id, same)
 
 
 def _phase(split: Split) -> Any:
@@ -88,14 +95,21 @@ def _close(left: float | None, right: float | None) -> bool:
     return abs(left - right) <= _SAME * max(1.0, abs(left), abs(right))
 
 
-def _print(judged: Performance, recorded: Performance | None, split: Split, *, same: bool) -> None:
+def _print(judged: Performance, recorded: Performance | None, split: Split) -> None:
     from rsc.cli.results import print_rows
 
     rows = {"agent, now": judged}
     if recorded is not None:
         rows["agent, recorded"] = recorded
     print_rows(rows, title=f"agent on {split}")
-    if same:
+
+
+def _tell(run_id: str, same: bool | None) -> None:
+    """Say how the comparison went; a failed one ends the program with its own exit code."""
+    if same is None:
+        say("nothing was recorded of this split yet")
+    elif same:
         say("the checkpoint does what was recorded")
-    elif recorded is not None:
-        say("the checkpoint does not do what was recorded: other hardware, or other libraries?")
+    else:
+        print_error(f"run {run_id}: the checkpoint does not do what was recorded", _OTHER_HINT)
+        raise typer.Exit(CheckFailedError.exit_code)

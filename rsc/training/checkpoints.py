@@ -3,7 +3,9 @@
 RLlib saves an algorithm as a folder of parts, one after the other, and restores
 whatever it finds. Here the folder is written under a hidden name, then a manifest
 with the size and digest of every file, then it is renamed: a checkpoint that can be
-seen is complete, and one that was damaged later is refused with the file's name.
+seen is complete, and one that was damaged later is refused with the file's name. One
+that is saved again (a run stopped where it had been resumed) is set aside first and
+deleted last, and what a killed process set aside is put back.
 The manifest also holds the trial's own progress (what was best so far), so that one
 rename moves everything.
 """
@@ -16,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +29,7 @@ from rsc.errors import UserError
 MANIFEST = "manifest.json"
 PREFIX = "checkpoint-"
 _FORMAT = 1
+_ASIDE, _DOOMED = ".replaced", ".deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +108,13 @@ class FolderCheckpoints:
 
     def iterations(self) -> list[int]:
         """Return the iterations that have a checkpoint here, in no order."""
+        settle(self.folder)
         names = [path.name.removeprefix(PREFIX) for path in self.folder.glob(f"{PREFIX}*")]
         return [int(name) for name in names if name.isdigit()]
 
     def newest(self, *, config_digest: str) -> Checkpoint | None:
         """Do what `newest_checkpoint` does."""
+        settle(self.folder)
         return newest_checkpoint(self.folder, config_digest=config_digest)
 
     def at(self, iteration: int, *, config_digest: str) -> Checkpoint:
@@ -138,14 +144,47 @@ def save_checkpoint(
         algorithm.save_to_path(str(hidden))
         manifest = _manifest(hidden, algorithm, config_digest, progress)
         _write_synced(hidden / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1))
-        final = folder / name
-        shutil.rmtree(final, ignore_errors=True)
-        hidden.rename(final)
-        _sync_folder(folder)
+        _replace(hidden, folder / name)
     except OSError as error:
         shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError):  # the first one is the one to tell
+            settle(folder)
         raise _explain(error, folder) from error
-    return _from_manifest(final, manifest)
+    return _from_manifest(folder / name, manifest)
+
+
+def _replace(hidden: Path, final: Path) -> None:
+    """Put a whole checkpoint in its place; an older one there goes only after that."""
+    aside = _aside(final)
+    if final.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
+    hidden.rename(final)
+    _sync_folder(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_ASIDE}")
+
+
+def standing(path: Path) -> Path:
+    """Return where a checkpoint lies: in its place, or where a killed process set it aside."""
+    aside = _aside(path)
+    return aside if aside.exists() and not path.exists() else path
+
+
+def settle(folder: Path) -> None:
+    """Put back what a killed process set aside; delete it where its successor stands.
+
+    For the process that writes there: another may be between two renames.
+    """
+    for aside in folder.glob(f".{PREFIX}*{_ASIDE}"):
+        path = aside.with_name(aside.name.removeprefix(".").removesuffix(_ASIDE))
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(path)
 
 
 def _manifest(
@@ -259,9 +298,20 @@ def restore(algorithm: Any, checkpoint: Checkpoint) -> None:
 def keep_only(folder: Path, iterations: Iterable[int]) -> None:
     """Delete checkpoints of other iterations, and what a killed process left half written."""
     keep = {f"{PREFIX}{iteration:06d}" for iteration in iterations}
-    for path in folder.glob(f"*{PREFIX}*"):
+    for path in sorted(folder.glob(f"*{PREFIX}*")):
         if path.name not in keep:
-            shutil.rmtree(path, ignore_errors=True)
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder; what is half deleted must not look like a checkpoint."""
+    doomed = path
+    if not path.name.startswith("."):
+        doomed = path.with_name(f".{path.name}{_DOOMED}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        with suppress(OSError):
+            path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _file_digest(path: Path) -> str:

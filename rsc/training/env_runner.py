@@ -38,7 +38,7 @@ from rsc.trading.records import (
 from rsc.trading.simulator import Simulator, account_size, gather_windows
 from rsc.training.plan import Stream, TrialPlan, account_keys, generator, seed_sequence
 from rsc.training.policy import Explore, action_scores, epsilon_greedy, sample_categorical
-from rsc.training.replay import Columns
+from rsc.training.replay import Columns, empty_columns
 
 ACCOUNTS_KEY = "accounts"
 
@@ -151,7 +151,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             self.set_state({COMPONENT_RL_MODULE: weights})
         self.simulator.iteration = iteration
         length = self.plan.config.training.rollout_fragment_length
-        columns = self._new_columns(length)
+        columns = empty_columns(length, self._count, self.simulator.account.shape[1])
         for step in range(length):
             self._begin_episodes()
             self._step(step, columns, epsilon)
@@ -162,20 +162,6 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             runner=self._index, columns=columns, records=records, state=self._accounts_state()
         )
         return self._last_reply
-
-    def _new_columns(self, length: int) -> Columns:
-        shape = (length, self._count)
-        account = self.simulator.account.shape[1]
-        return {
-            "row": np.empty(shape, np.int32),
-            "account": np.empty((*shape, account), np.float32),
-            "action": np.empty(shape, np.int8),
-            "reward": np.empty(shape, np.float32),
-            "next_row": np.empty(shape, np.int32),
-            "next_account": np.empty((*shape, account), np.float32),
-            "terminated": np.empty(shape, np.bool_),
-            "truncated": np.empty(shape, np.bool_),
-        }
 
     def _step(self, step: int, columns: Columns, epsilon: float) -> None:
         simulator = self.simulator

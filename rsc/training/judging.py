@@ -24,7 +24,7 @@ from rsc.store.queries import RunRow, TrialRow, find_run, list_checkpoints, list
 from rsc.store.rows import CheckpointKind
 from rsc.trading.performance import Performance, performance_of_records
 from rsc.trading.records import Phase
-from rsc.training.checkpoints import Checkpoint, open_checkpoint, path_of, restore
+from rsc.training.checkpoints import Checkpoint, open_checkpoint, path_of, restore, standing
 from rsc.training.evaluation import Evaluation, evaluate, greedy_decisions
 from rsc.training.plan import TrialPlan
 from rsc.training.preparing import require_same_prices
@@ -89,7 +89,7 @@ def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfi
     if is_object_uri(uri):
         scratch = Storage(uri).scratch(run.run_id) / f"fold-{trial.fold}"
         return fetch_checkpoint(uri, scratch / uri.rpartition("/")[2], config_digest=digest)
-    return open_checkpoint(path_of(uri), config_digest=digest)
+    return open_checkpoint(standing(path_of(uri)), config_digest=digest)
 
 
 def _judge(

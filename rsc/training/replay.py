@@ -15,7 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 from ray.rllib.utils.checkpoints import Checkpointable
 
+from rsc.trading.records import STEP_DTYPE
+
 Columns = dict[str, NDArray[Any]]
+
+
+def empty_columns(rows: int, accounts: int, account_size: int) -> Columns:
+    """Return columns of zeros, shape (rows, accounts, ...), for what an env runner answers.
+
+    One place for the types, so that what is stored is what was decided: `action` is as
+    wide as in the records.
+    """
+    shape = (rows, accounts)
+    return {
+        "row": np.zeros(shape, np.int32),
+        "account": np.zeros((*shape, account_size), np.float32),
+        "action": np.zeros(shape, STEP_DTYPE["action"]),
+        "reward": np.zeros(shape, np.float32),
+        "next_row": np.zeros(shape, np.int32),
+        "next_account": np.zeros((*shape, account_size), np.float32),
+        "terminated": np.zeros(shape, np.bool_),
+        "truncated": np.zeros(shape, np.bool_),
+    }
 
 
 class ReplayRing(Checkpointable):
@@ -46,17 +67,7 @@ class ReplayRing(Checkpointable):
         self._rows = max(capacity // accounts, 2 * n_step)
         self._n_step, self._gamma, self._accounts = n_step, gamma, accounts
         self._next, self._filled = 0, 0
-        shape = (self._rows, accounts)
-        self._columns: Columns = {
-            "row": np.zeros(shape, np.int32),
-            "account": np.zeros((*shape, account_size), np.float32),
-            "action": np.zeros(shape, np.int8),
-            "reward": np.zeros(shape, np.float32),
-            "next_row": np.zeros(shape, np.int32),
-            "next_account": np.zeros((*shape, account_size), np.float32),
-            "terminated": np.zeros(shape, np.bool_),
-            "truncated": np.zeros(shape, np.bool_),
-        }
+        self._columns = empty_columns(self._rows, accounts, account_size)
 
     def __len__(self) -> int:
         """Return how many steps can be sampled now."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rsc.errors import UserError
 from rsc.objects import delete_objects, is_object_uri, read_object, write_object
-from rsc.training.checkpoints import CheckpointStore, FolderCheckpoints, path_of
+from rsc.training.checkpoints import CheckpointStore, FolderCheckpoints, path_of, standing
 from rsc.training.remote_checkpoints import RemoteCheckpoints
 
 DEFAULT_STORAGE = "runs"
@@ -66,7 +66,7 @@ class Storage:
             return RemoteCheckpoints(place, self.scratch(run_id) / f"fold-{fold}")
         last = path_of(last_uri)
         here = self.scratch(run_id) / f"fold-{fold}"
-        if not (here / last.name).exists() and last.exists():
+        if not standing(here / last.name).exists() and standing(last).exists():
             here = last.parent
         return FolderCheckpoints(here)
 

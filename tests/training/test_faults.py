@@ -14,16 +14,13 @@ import time
 import numpy as np
 import pytest
 import ray
-from training_runs import small_config, small_tree, start_rsc, write_run_file
+from training_runs import prepared, small_config, small_tree, start_rsc, write_run_file
 
-from rsc.market.build import build_market
-from rsc.market.sources import load_bars, read_bytes
-from rsc.market.splits import make_folds
+from rsc.market.sources import read_bytes
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
 from rsc.store.queries import find_run, list_runs
 from rsc.store.verify import verify_run
-from rsc.training.plan import TrialPlan
 from rsc.training.trial import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
@@ -145,13 +142,6 @@ def test_a_live_run_cannot_be_resumed_by_a_second_process(tmp_path):
         first.kill()
     assert "live process" in errors
     assert len(errors.strip().splitlines()) <= 4
-
-
-def prepared(config):
-    bars = load_bars(config.data)
-    fold = make_folds(bars, config.features, config.splits)[0]
-    market = build_market(bars, config.features, fold)
-    return TrialPlan(config=config, fold=fold, trial_id=1, seed=5), ray.put(market)
 
 
 def digest_of_training(algorithm, disturb):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from checkpoint_contents import DIGEST, save
 
 from rsc.errors import UserError
 from rsc.objects import delete_objects, list_objects, read_object, write_object
@@ -13,33 +13,12 @@ from rsc.training.checkpoints import FolderCheckpoints
 from rsc.training.remote_checkpoints import RemoteCheckpoints, fetch_checkpoint
 from rsc.training.storage import Storage
 
-DIGEST = "d" * 64
-
-
-class Saved:
-    """Something with a state on disk, as an algorithm is."""
-
-    def __init__(self, iteration, content=b"weights"):
-        self.iteration, self.steps, self.content = iteration, 100 * iteration, content
-
-    def save_to_path(self, path):
-        folder = Path(path) / "learner"
-        folder.mkdir(parents=True)
-        (folder / "state.pkl").write_bytes(self.content)
-        (Path(path) / "counter.txt").write_text(str(self.iteration))
-
 
 @pytest.fixture
 def place(bucket, tmp_path):
     """Checkpoints of one fold; a second machine sees the same bucket and another disk."""
     uri = f"s3://{bucket[1]}/runs/one/fold-0"
     return lambda machine: RemoteCheckpoints(uri, tmp_path / machine)
-
-
-def save(checkpoints, iteration, content=b"weights"):
-    return checkpoints.save(
-        Saved(iteration, content), config_digest=DIGEST, progress={"best_iteration": iteration}
-    )
 
 
 def names(checkpoints):
@@ -83,6 +62,29 @@ def test_two_writers_of_one_checkpoint_never_mix(place):
     save(second, 7, b"of the second")
     found = place("third").at(7, config_digest=DIGEST)
     assert (found.path / "learner" / "state.pkl").read_bytes() == b"of the second"
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_second_upload_that_is_cut_off_leaves_the_first(place, monkeypatch, written):
+    """Of its three objects, the manifest last, some are written before the process dies."""
+    save(place("first"), 7, b"old")
+    left = iter(range(written))
+
+    def write_some(uri, content):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write_object(uri, content)
+
+    monkeypatch.setattr("rsc.training.remote_checkpoints.write_object", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        save(place("first"), 7, b"new")
+    monkeypatch.setattr("rsc.training.remote_checkpoints.write_object", write_object)
+    for machine in ("first", "second"):  # the first has the newer one on its disk
+        found = place(machine).newest(config_digest=DIGEST)
+        assert (found.path / "learner" / "state.pkl").read_bytes() == b"old"
+    save(place("first"), 8)
+    place("first").keep_only({8})  # what was cut off goes with its checkpoint
+    assert {name.split("/")[0] for name in names(place("first"))} == {"checkpoint-000008"}
 
 
 def test_what_lies_on_this_disk_is_not_downloaded_again(place):

@@ -18,7 +18,7 @@ def fragment(rewards, *, terminated=(), truncated=(), first_row=0):
     return {
         "row": rows,
         "account": rows[..., None].astype(np.float32),
-        "action": np.zeros((count, 1), np.int8),
+        "action": np.zeros((count, 1), np.int16),
         "reward": np.array(rewards, np.float32)[:, None],
         "next_row": rows + 1,
         "next_account": rows[..., None].astype(np.float32) + 1,

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import yaml
 
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
+from rsc.market.build import build_market
+from rsc.market.sources import load_bars
+from rsc.market.splits import make_folds
+from rsc.training.plan import TrialPlan
 
 
 def small_tree(algorithm: str = "dqn", *, runners: int = 0, learners: int = 0) -> dict[str, Any]:
@@ -51,9 +56,26 @@ def small_tree(algorithm: str = "dqn", *, runners: int = 0, learners: int = 0) -
     }
 
 
-def small_config(*args: Any, **kwargs: Any) -> RunConfig:
-    """Return `small_tree` as a configuration."""
-    return config_from_mapping(RunConfig, small_tree(*args, **kwargs), "small")
+def small_config(
+    algorithm: str = "dqn",
+    *,
+    runners: int = 0,
+    learners: int = 0,
+    **changes: dict[str, Any],
+) -> RunConfig:
+    """Return `small_tree` as a configuration, with changes by section."""
+    tree = small_tree(algorithm, runners=runners, learners=learners)
+    for section, values in changes.items():
+        tree[section] |= values
+    return config_from_mapping(RunConfig, tree, "small")
+
+
+def prepared(config: RunConfig) -> tuple[TrialPlan, ray.ObjectRef]:
+    """Return the plan of a configuration's first fold, and its market in the object store."""
+    bars = load_bars(config.data)
+    fold = make_folds(bars, config.features, config.splits)[0]
+    market = build_market(bars, config.features, fold)
+    return TrialPlan(config=config, fold=fold, trial_id=1, seed=config.seed), ray.put(market)
 
 
 def write_run_file(folder: Path, tree: dict[str, Any]) -> Path:

@@ -1,0 +1,217 @@
+"""Targets and losses of both learners against numbers computed by hand.
+
+All weights are zero, so a network's outputs are the biases of its last layers, whatever
+it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from training_runs import prepared, small_config
+
+from rsc.training.algorithms.dqn import join_accounts
+from rsc.training.policy import action_scores
+from rsc.training.trial import build_algorithm
+
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
+
+
+@pytest.fixture
+def build(ray_session):
+    """Build an algorithm in this process, with other settings of training and trading."""
+    built = []
+
+    def make(kind, *, actions=(-1, 0, 1), **settings):
+        config = small_config(kind, training=settings, trading={"actions": actions})
+        built.append(build_algorithm(*prepared(config)))
+        return built[-1]
+
+    yield make
+    for algorithm in built:
+        algorithm.stop()
+
+
+def learner_of(algorithm):
+    learner = algorithm.learner_group._learner
+    for parameter in learner.network().parameters():
+        parameter.data.zero_()
+    return learner
+
+
+def answer(head, values):
+    """Let a head of a network whose weights are zero answer `values`."""
+    last = [layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    last.bias.data[:] = torch.tensor(values, dtype=torch.float32)
+
+
+# --- DQN -------------------------------------------------------------------------------------
+
+
+def two_transitions(action=2):
+    """One that goes on and one that ended, each with a reward of 0.5."""
+    pointers = {"row": np.full(2, 200, np.int32), "next_row": np.full(2, 201, np.int32)}
+    return {
+        **pointers,
+        "action": np.full(2, action, np.int16),
+        "reward": np.full(2, 0.5, np.float32),
+        "discount": np.array([0.9, 0.0], np.float32),
+    }
+
+
+def judged(algorithm, learner):
+    """Return targets and loss of the two transitions."""
+    batch = two_transitions()
+    size = algorithm.env_runner.simulator.account.shape[1]
+    batch |= {name: np.zeros((2, size), np.float32) for name in ("account", "next_account")}
+    targets = learner._target(learner.network(), batch).tolist()
+    return targets, float(learner._step(batch)["loss"])
+
+
+@pytest.mark.parametrize(
+    ("double", "target", "loss"),
+    [
+        # 2 x 0.5 + 0.9 x 50, the target network's own best; it is off by 44
+        (False, 46.0, (44 - 0.5 + 0.5) / 2),
+        # 2 x 0.5 + 0.9 x 20, the target network's value of the online network's best
+        (True, 19.0, (17 - 0.5 + 0.5) / 2),
+    ],
+)
+def test_the_double_target_values_what_the_online_network_chooses(build, double, target, loss):
+    algorithm = build("dqn", double=double, dueling=False, reward_scale=2.0)
+    learner = learner_of(algorithm)
+    network = learner.network()
+    answer(network.af, [1.0, 3.0, 2.0])
+    answer(network._target_af, [10.0, 20.0, 50.0])
+    targets, found = judged(algorithm, learner)
+    assert targets == pytest.approx([target, 1.0])  # nothing follows an end
+    assert found == pytest.approx(loss)  # Huber: |error| - 1/2, error^2 / 2 up to 1
+
+
+@pytest.mark.parametrize(("double", "target"), [(False, 1 + 0.9 * 12), (True, 1 + 0.9 * 9)])
+def test_dueling_adds_the_value_to_advantages_less_their_mean(build, double, target):
+    algorithm = build("dqn", double=double, dueling=True, reward_scale=2.0)
+    learner = learner_of(algorithm)
+    network = learner.network()
+    answer(network.vf, [2.0])
+    answer(network.af, [1.0, 2.0, 6.0])
+    answer(network._target_vf, [10.0])
+    answer(network._target_af, [3.0, 0.0, 0.0])
+    shown = np.ones((1, algorithm.config.observation_space.shape[0]), np.float32)
+    assert action_scores(network, shown).tolist() == [[0.0, 1.0, 5.0]]  # 2 + (1, 2, 6) - 3
+    targets, _ = judged(algorithm, learner)  # 10 + (3, 0, 0) - 1 = (12, 9, 9)
+    assert targets == pytest.approx([target, 1.0])
+
+
+def test_the_target_network_is_copied_when_its_steps_are_over(build):
+    learner = learner_of(build("dqn", dueling=False, target_update_steps=1000))
+    network = learner.network()
+    answer(network.af, [1.0, 2.0, 3.0])
+    copied = []
+    for steps in (999, 1000, 1999, 2000):
+        learner._update_target(steps)
+        copied.append(all((a == b).all() for a, b in both_networks(network)))
+        answer(network.af, [float(steps), 0.0, 0.0])
+    assert copied == [False, True, False, True]
+
+
+def both_networks(network):
+    for main, target in network.get_target_network_pairs():
+        yield from zip(main.parameters(), target.parameters(), strict=True)
+
+
+# --- PPO -------------------------------------------------------------------------------------
+
+# Both actions have probability 1/2 now: ratios 1.5 and 0.5 to what they had before.
+RAISED, LOWERED = math.log(1 / 3), math.log(1.0)
+
+
+def ppo_step(algorithm, old_logp, advantage, target):
+    learner, count = learner_of(algorithm), len(old_logp)
+    answer(learner.network().vf, [0.25])
+    width = algorithm.config.observation_space.shape[0]
+    columns = (torch.tensor(column) for column in (old_logp, advantage, target))
+    observation, action = torch.ones((count, width)), torch.zeros(count, dtype=torch.int64)
+    return {
+        name: float(value) for name, value in learner._step(observation, action, *columns).items()
+    }
+
+
+def test_the_surrogate_takes_the_worse_of_ratio_and_clipped_ratio(build):
+    algorithm = build(
+        "ppo", actions=(0, 1), clip=0.2, value_coefficient=0.5, entropy_coefficient=0.01
+    )
+    found = ppo_step(
+        algorithm,
+        old_logp=[RAISED, RAISED, LOWERED, LOWERED],
+        advantage=[1.0, -1.0, 2.0, -2.0],
+        target=[0.25, 0.25, 1.25, -0.75],
+    )
+    surrogate = (1.2 * 1 - 1.5 * 1 + 0.5 * 2 - 0.8 * 2) / 4
+    squared_error = (0 + 0 + 1 + 1) / 4
+    loss = -surrogate + 0.5 * squared_error - 0.01 * math.log(2)
+    assert found["loss"] == pytest.approx(loss)
+    assert found["entropy"] == pytest.approx(math.log(2))
+    # E[ratio - 1 - log ratio]
+    kl = (0.5 - math.log(1.5)) / 2 + (-0.5 - math.log(0.5)) / 2
+    assert found["kl"] == pytest.approx(kl)
+
+
+@pytest.mark.parametrize(
+    ("old_logp", "advantage", "norm"),
+    [
+        (RAISED, 1.0, 0.0),  # raised beyond the clip already
+        (LOWERED, -1.0, 0.0),  # lowered beyond it already
+        # ratio x advantage x (1 - 1/2) and as much less for the other logit
+        (RAISED, -1.0, math.hypot(0.75, 0.75)),
+        (LOWERED, 1.0, math.hypot(0.25, 0.25)),
+    ],
+)
+def test_beyond_the_clip_nothing_pulls_further_away_but_back(build, old_logp, advantage, norm):
+    algorithm = build("ppo", actions=(0, 1), value_coefficient=0, entropy_coefficient=0)
+    found = ppo_step(algorithm, [old_logp], [advantage], [0.0])
+    assert found["gradient_norm"] == pytest.approx(norm, abs=1e-7)
+
+
+# --- more actions than a byte has numbers ----------------------------------------------------
+
+MANY = tuple(np.linspace(-1, 1, 300))
+
+
+def one_round(algorithm):
+    """Return an env runner's answer, checked against what its accounts recorded."""
+    reply = algorithm.env_runner.sample(round_number=1, epsilon=1.0)
+    recorded = reply.records.steps["action"].reshape(reply.columns["action"].shape)
+    assert recorded.max() > 255
+    np.testing.assert_array_equal(reply.columns["action"], recorded)
+    return reply.columns
+
+
+def test_actions_beyond_a_byte_are_replayed_as_they_were_taken(build):
+    algorithm = build("dqn", actions=MANY, dueling=False)
+    columns = one_round(algorithm)
+    algorithm.ring.add(join_accounts([columns]))
+    batch = algorithm.ring.sample(256, np.random.default_rng(0))
+    assert batch["action"].max() > 255
+    assert set(batch["action"]) <= set(columns["action"].ravel())
+    learner = learner_of(algorithm)
+    answer(learner.network().af, range(300))  # an action's value is its number
+    assert float(learner._step(batch)["q_mean"]) == pytest.approx(batch["action"].mean())
+
+
+def test_actions_beyond_a_byte_are_learned_from_as_they_were_taken(build):
+    algorithm = build("ppo", actions=MANY)
+    columns = one_round(algorithm)
+    taken = columns["action"].ravel()
+    flat = {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}
+    learner = learner_of(algorithm)
+    logits = np.linspace(0, 3, 300)
+    answer(learner.network().pi, logits)
+    observation = learner.observe(flat["row"], flat["account"])
+    action = learner.tensor(flat["action"], torch.int64)
+    old_logp, _, _ = learner._estimate(flat, observation, action, len(columns["row"]))
+    expected = logits[taken] - np.log(np.exp(logits).sum())
+    np.testing.assert_allclose(old_logp.numpy(), expected, rtol=1e-5)

@@ -5,8 +5,9 @@ for autocorrelation, the interval and PSR; and, for comparing two series, the la
 section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
 Skewness and kurtosis are moment ratios with ddof = 0; a normal has kurtosis 3.
 
-Undefined is None, never NaN or infinity, and every docstring says when. arch is
-imported only where bootstrap indices are drawn, because importing it costs seconds.
+Undefined is None, never NaN or infinity, and every docstring says when; returns whose
+squares are beyond a float have no deviation, so nothing that divides by it. arch is imported
+only where bootstrap indices are drawn, because importing it costs seconds.
 Nothing here knows an account or a database; generators are passed in.
 """
 
@@ -39,30 +40,41 @@ def is_constant(returns: Returns) -> bool:
     return len(returns) == 0 or bool(returns.max() == returns.min())
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def deviation(returns: Returns, ddof: int) -> float | None:
+    """Return the standard deviation; None if constant, too short, or too large for a float."""
+    if len(returns) <= ddof or is_constant(returns):
+        return None
+    found = float(returns.std(ddof=ddof))
+    return found if math.isfinite(found) else None
+
+
+def _standardised(returns: Returns) -> Returns | None:
+    """Return (r - mean) / std with ddof = 0; None where the deviation is."""
+    scale = deviation(returns, ddof=0)
+    return None if scale is None else (returns - returns.mean()) / scale
+
+
 def sharpe_ratio(returns: Returns, risk_free: float = 0.0) -> float | None:
     """Return the Sharpe ratio per bar, (mean - risk_free) / std with ddof = 1.
 
-    None below two returns and for zero variance. Source: Sharpe (1994).
+    None below two returns, for zero variance, and where the deviation is None. Source:
+    Sharpe (1994).
     """
-    if len(returns) < 2 or is_constant(returns):
-        return None
-    return float((returns.mean() - risk_free) / returns.std(ddof=1))
+    scale = deviation(returns, ddof=1)
+    return None if scale is None else float((returns.mean() - risk_free) / scale)
 
 
 def skewness(returns: Returns) -> float | None:
     """Return the moment ratio m3 / m2^1.5 (ddof = 0), 0 for a normal; None if constant."""
-    if is_constant(returns):
-        return None
-    z = (returns - returns.mean()) / returns.std()
-    return float(np.mean(z**3))
+    z = _standardised(returns)
+    return None if z is None else float(np.mean(z**3))
 
 
 def kurtosis(returns: Returns) -> float | None:
     """Return the moment ratio m4 / m2^2 (ddof = 0), 3 for a normal; None if constant."""
-    if is_constant(returns):
-        return None
-    z = (returns - returns.mean()) / returns.std()
-    return float(np.mean(z**4))
+    z = _standardised(returns)
+    return None if z is None else float(np.mean(z**4))
 
 
 def newey_west_lags(length: int) -> int:
@@ -87,10 +99,9 @@ def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> f
     None below 30 returns, for zero variance, and where that variance is not positive.
     Source: Lo (2002), GMM, written as one series.
     """
-    sharpe = sharpe_ratio(returns, risk_free)
-    if sharpe is None or len(returns) < SHORTEST_SERIES:
+    sharpe, z = sharpe_ratio(returns, risk_free), _standardised(returns)
+    if sharpe is None or z is None or len(returns) < SHORTEST_SERIES:
         return None
-    z = (returns - returns.mean()) / returns.std()
     influence = z - sharpe / 2 * (z**2 - 1)
     variance = long_run_variance(influence, newey_west_lags(len(returns)))
     # Two-point returns have an influence of exactly zero, up to rounding.

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from arch.covariance.kernel import Bartlett
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -82,6 +82,15 @@ def test_equal_returns_have_no_sharpe_although_their_deviation_rounds_above_zero
     assert statistics.kurtosis(returns) is None
     assert statistics.standard_error_autocorrelated(returns) is None
     assert statistics.mean_block_length(returns) is None
+
+
+def test_returns_whose_squares_are_beyond_a_number_have_no_deviation_and_no_ratio() -> None:
+    returns = np.append(np.full(50, 0.1), 1e200)
+    assert statistics.deviation(returns, ddof=1) is None
+    assert statistics.sharpe_ratio(returns) is None
+    assert statistics.skewness(returns) is None
+    assert statistics.kurtosis(returns) is None
+    assert statistics.standard_error_autocorrelated(returns) is None
 
 
 def test_one_return_has_no_sharpe() -> None:
@@ -160,6 +169,7 @@ def test_holm_steps_down_and_never_falls() -> None:
     assert statistics.holm([]) == []
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.integers(2, 60), elements=st.floats(-0.25, 0.25, width=32)))
 def test_moments_agree_with_scipy(returns: NDArray[np.float64]) -> None:
     if returns.std() < 1e-6:

@@ -20,7 +20,6 @@ ORIGIN_LABEL = "ray.io/originated-from-cr-name"
 NODE_TYPE_LABEL = "ray.io/node-type"
 GROUP_LABEL = "ray.io/group"
 CLUSTER_LABEL = "ray.io/cluster"
-JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

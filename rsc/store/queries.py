@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.store import tables
 from rsc.store.attempts import DEFAULT_LEASE_SECONDS, is_alive, server_now, unknown_run
-from rsc.store.columns import EPISODES, OPERATIONS, PHASES, POLICIES, STEPS, TRADES, RecordTable
+from rsc.store.columns import EPISODES, PHASES, POLICIES, STEPS, TRADES, RecordTable
 from rsc.store.encoding import TRIAL_SHIFT
 from rsc.store.engine import reading
 from rsc.store.reading import Rows, read_rows
@@ -237,11 +237,6 @@ def read_steps(engine: Engine, episode_id: int) -> NDArray[np.void]:
 def read_trades(engine: Engine, episode_id: int) -> NDArray[np.void]:
     """Return the trades of an episode, in order, as TRADE_DTYPE."""
     return _of_episode(engine, TRADES, episode_id)
-
-
-def read_operations(engine: Engine, episode_id: int) -> NDArray[np.void]:
-    """Return the operations of an episode, in order, as OPERATION_DTYPE."""
-    return _of_episode(engine, OPERATIONS, episode_id)
 
 
 def _of_episode(engine: Engine, table: RecordTable, episode_id: int) -> NDArray[np.void]:

@@ -379,7 +379,6 @@ tries = sa.Table(
     sqlite_strict=True,
 )
 
-# What belongs to a trial and what to a run, child tables first: the order of removing.
+# What belongs to a trial, child tables first: the order of removing.
 RECORD_TABLES = (steps, trades, trading_operations, episodes)
 TRIAL_TABLES = (*RECORD_TABLES, iterations, evaluations, checkpoints)
-RUN_TABLES = (*TRIAL_TABLES, trials, executions, training_runs)

@@ -68,10 +68,10 @@ def _void_status(bar: Any, account: Any, target: float) -> int:
 def _trade_to(params: Any, bar: Any, account: Any, target: float, p: float) -> int:
     """Trade the difference to the units that `target` buys at `p`, costs included."""
     u = account.position
-    equity = account.cash + u * p
-    if equity <= 0.0:
+    portfolio_value = account.cash + u * p
+    if portfolio_value <= 0.0:
         return _NO_EQUITY
-    wanted = target * equity / (p * params.entry_cost)
+    wanted = target * portfolio_value / (p * params.entry_cost)
     if params.whole_units:
         wanted = np.trunc(wanted)
     if wanted == 0.0 and u != 0.0:

@@ -2,8 +2,9 @@
 
 Input are portfolio values and what was traded, output is one `Performance`: fractions
 and bars, annualised with an explicit `periods_per_year`, losses negative. A metric that
-is undefined is None and `undefined` says why; it is never NaN, infinity or 0. A Sharpe
-ratio comes with its standard error, interval and PSR, so that nobody shows it alone.
+is undefined is None and `undefined` says why; it is never NaN, infinity or 0, and what is
+too large for a number is undefined. A Sharpe ratio comes with its standard error, interval
+and PSR, so that nobody shows it alone.
 
 Several episodes are judged as one series: their returns concatenated in order of date.
 Training, the store's verification and the reports all call these functions; nobody
@@ -24,6 +25,7 @@ from rsc.trading.series import AccountSeries, account_series, series_of_records
 from rsc.trading.statistics import (
     SHORTEST_SERIES,
     confidence_interval,
+    deviation,
     is_constant,
     kurtosis,
     probabilistic_sharpe_ratio,
@@ -37,6 +39,7 @@ Figures: TypeAlias = dict[str, float | str]  # a number, or the reason why there
 
 TAIL = 0.05  # share of the worst bars that value at risk looks at
 SHORTEST_TAIL = 20  # bars below which 5 % of them is less than one
+LARGEST = 1e300  # no figure is beyond it, so that the sum of some is a float as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +189,15 @@ def judge(series: AccountSeries, *, periods_per_year: float, risk_free: float = 
     if not (math.isfinite(periods_per_year) and periods_per_year > 0):
         msg = f"periods_per_year was {periods_per_year}, must be a number above 0"
         raise UserError(msg)
-    found: Figures = {
-        **_growth(series, periods_per_year),
-        **_certainty(series.returns, periods_per_year, risk_free),
-        **_downside(series.returns, periods_per_year, risk_free),
-        **_trading(series.trade_pnl, series.trade_return),
-        **_activity(series, periods_per_year),
-    }
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found: Figures = {
+            **_growth(series, periods_per_year),
+            **_certainty(series.returns, periods_per_year, risk_free),
+            **_downside(series.returns, periods_per_year, risk_free),
+            **_trading(series.trade_pnl, series.trade_return),
+            **_activity(series, periods_per_year),
+        }
+    found = {name: _bounded(value) for name, value in found.items()}
     reasons = {name: value for name, value in found.items() if isinstance(value, str)}
     metrics: dict[str, Any] = found | dict.fromkeys(reasons)
     return Performance(
@@ -207,37 +212,62 @@ NO_BAR = "no bar"
 TOO_SHORT = "fewer than 2 bars"
 NO_VARIANCE = "the returns do not vary"
 NO_TRADE = "no trade"
+TOO_LARGE = "too large for a number"
+TOO_LARGE_A_YEAR = "too large to annualise"
+
+
+def _bounded(figure: float | str) -> float | str:
+    """Return a figure, or the reason why there is none if it is infinite or nearly so."""
+    return figure if isinstance(figure, str) or abs(figure) <= LARGEST else TOO_LARGE
 
 
 def _growth(series: AccountSeries, periods: float) -> Figures:
     length = len(series.returns)
+    drawdown = ("max_drawdown", "max_drawdown_bars", "longest_underwater_bars")
+    names = ("total_return", "annual_return", "calmar", *drawdown)
     if length == 0:
-        names = ("total_return", "annual_return", "max_drawdown", "max_drawdown_bars")
-        return dict.fromkeys((*names, "longest_underwater_bars", "calmar"), NO_BAR)
+        return dict.fromkeys(names, NO_BAR)
     growth = float(series.values[-1] / series.values[0])
-    annual = growth ** (periods / length) - 1 if growth > 0 else -1.0
     depth = max_drawdown(series.values)
+    if not (math.isfinite(growth) and math.isfinite(depth)):
+        return dict.fromkeys(names, TOO_LARGE)
+    annual = _annual_return(growth, periods / length)
     return {
         "total_return": growth - 1,
         "annual_return": annual,
         "max_drawdown": depth,
         "max_drawdown_bars": max_drawdown_bars(series.values),
         "longest_underwater_bars": longest_underwater_bars(series.values),
-        "calmar": annual / abs(depth) if depth < 0 else "no drawdown",
+        "calmar": _calmar(annual, depth),
     }
+
+
+def _annual_return(growth: float, exponent: float) -> float | str:
+    """Return the growth of a year less 1: few bars of a long year leave every number."""
+    try:
+        annual = growth**exponent - 1 if growth > 0 else -1.0
+    except OverflowError:
+        return TOO_LARGE_A_YEAR
+    return annual if annual <= LARGEST else TOO_LARGE_A_YEAR
+
+
+def _calmar(annual: float | str, depth: float) -> float | str:
+    if depth >= 0:
+        return "no drawdown"
+    return annual if isinstance(annual, str) else annual / abs(depth)
 
 
 def _certainty(returns: Floats, periods: float, risk_free: float) -> Figures:
     names = ("sharpe_standard_error", "sharpe_low", "sharpe_high", "psr")
     root = math.sqrt(periods)
-    volatility = float(returns.std(ddof=1)) * root if len(returns) > 1 else TOO_SHORT
-    if isinstance(volatility, float) and is_constant(returns):
-        volatility = 0.0
-    sharpe = sharpe_ratio(returns, risk_free)
-    if sharpe is None:
-        reason = TOO_SHORT if len(returns) < 2 else NO_VARIANCE
-        return {"volatility": volatility} | dict.fromkeys(("sharpe", *names), reason)
-    figures: Figures = {"volatility": volatility, "sharpe": sharpe * root}
+    if len(returns) < 2:
+        return dict.fromkeys(("volatility", "sharpe", *names), TOO_SHORT)
+    if is_constant(returns):
+        return {"volatility": 0.0} | dict.fromkeys(("sharpe", *names), NO_VARIANCE)
+    spread, sharpe = deviation(returns, ddof=1), sharpe_ratio(returns, risk_free)
+    if spread is None or sharpe is None:
+        return dict.fromkeys(("volatility", "sharpe", *names), TOO_LARGE)
+    figures: Figures = {"volatility": spread * root, "sharpe": sharpe * root}
     if len(returns) < SHORTEST_SERIES:
         return figures | dict.fromkeys(names, f"fewer than {SHORTEST_SERIES} bars")
     return figures | _sharpe_interval(returns, sharpe, root, risk_free)
@@ -265,10 +295,13 @@ def _sharpe_interval(returns: Floats, sharpe: float, root: float, risk_free: flo
 def _downside(returns: Floats, periods: float, risk_free: float) -> Figures:
     figures: Figures = {}
     ratio = downside_ratio(returns, risk_free)
-    if ratio is None:
-        figures["sortino"] = TOO_SHORT if len(returns) < 2 else "no return below the risk-free one"
-    else:
+    if ratio is not None:
         figures["sortino"] = ratio * math.sqrt(periods)
+    elif len(returns) < 2:
+        figures["sortino"] = TOO_SHORT
+    else:
+        none_below = bool((returns >= risk_free).all())
+        figures["sortino"] = "no return below the risk-free one" if none_below else TOO_LARGE
     if len(returns) < SHORTEST_TAIL:
         names = ("value_at_risk", "conditional_value_at_risk")
         return figures | dict.fromkeys(names, f"fewer than {SHORTEST_TAIL} bars")
@@ -342,14 +375,18 @@ def longest_underwater_bars(values: Floats) -> int:
 
 
 def downside_ratio(returns: Floats, risk_free: float = 0.0) -> float | None:
-    """Return the Sortino ratio per bar; None below 2 bars or without a loss.
+    """Return the Sortino ratio per bar; None below 2 bars, without a loss, or beyond a float.
 
     The denominator averages over all T bars, not over the losing ones.
     """
     shortfall = np.minimum(returns - risk_free, 0.0)
     if len(returns) < 2 or not shortfall.any():
         return None
-    return float((returns.mean() - risk_free) / math.sqrt(float(np.mean(shortfall**2))))
+    with np.errstate(over="ignore"):
+        square = float(np.mean(shortfall**2))
+    if not math.isfinite(square):
+        return None
+    return float((returns.mean() - risk_free) / math.sqrt(square))
 
 
 def value_at_risk(returns: Floats, tail: float = TAIL) -> float:

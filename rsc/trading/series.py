@@ -54,6 +54,7 @@ class AccountSeries:
     trade_return: Floats
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def account_series(
     values: Floats,
     *,
@@ -68,7 +69,7 @@ def account_series(
     Raises
     ------
     UserError
-        If there is no value, a value is not finite, or lengths do not fit.
+        If there is no value, a value or a return is not finite, or lengths do not fit.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 0 or not np.isfinite(values).all():
@@ -82,9 +83,13 @@ def account_series(
     if (before == 0).any():
         msg = "a portfolio value was 0 before the last bar, must not be: a return has no base then"
         raise UserError(msg)
+    returns = values[1:] / before - 1
+    if not np.isfinite(returns).all():
+        msg = f"portfolio values were {values.min()} to {values.max()}, must have finite returns"
+        raise UserError(msg)
     return AccountSeries(
         values=values,
-        returns=values[1:] / before - 1,
+        returns=returns,
         traded_share=np.asarray(traded_value, dtype=np.float64) / before,
         exposure=np.asarray(exposure, dtype=np.float64),
         in_market=np.asarray(in_market, dtype=np.bool_),
@@ -93,11 +98,13 @@ def account_series(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def stitch(parts: Sequence[AccountSeries]) -> AccountSeries:
     """Return several accounts as one series, in the order given.
 
     Returns are concatenated; the values are compounded from the first account's start,
-    as if each had begun with what the one before it left.
+    as if each had begun with what the one before it left; where that is beyond a float they
+    are not finite.
     """
     if not parts:
         msg = "no completed episode was given, must be at least one to judge a series"
@@ -156,6 +163,7 @@ class _DatedSeries:
     stamp: NDArray[np.int64]
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def _side_by_side(accounts: list[_DatedSeries]) -> AccountSeries:
     """Return accounts that were held at the same time as one portfolio; a single one as it is."""
     if len(accounts) == 1:
@@ -173,8 +181,7 @@ def _side_by_side(accounts: list[_DatedSeries]) -> AccountSeries:
         traded[at] += own.traded_share * own.values[:-1]
         held[at] += np.abs(own.exposure) * own.values[1:]
         in_market[at] |= own.in_market
-    with np.errstate(divide="ignore", invalid="ignore"):
-        exposure = np.where(values[1:] > 0, held / values[1:], np.nan)
+    exposure = np.where(values[1:] > 0, held / values[1:], np.nan)
     return account_series(
         values,
         trade_pnl=np.concatenate([account.series.trade_pnl for account in accounts]),

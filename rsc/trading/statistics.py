@@ -1,11 +1,13 @@
 """How sure is a Sharpe ratio: pure functions over the returns of one series.
 
-Section 2 of docs/performance-metrics.md and, for comparing two series, the last point
-of its section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
+Of section 2 of docs/performance-metrics.md what is printed: the standard error that allows
+for autocorrelation, the interval and PSR; and, for comparing two series, the last point of
+section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
 Skewness and kurtosis are moment ratios with ddof = 0; a normal has kurtosis 3.
 
-Undefined is None, never NaN or infinity, and every docstring says when. arch is
-imported only where bootstrap indices are drawn, because importing it costs seconds.
+Undefined is None, never NaN or infinity, and every docstring says when; returns whose
+squares are beyond a float have no deviation, so nothing that divides by it. arch is imported
+only where bootstrap indices are drawn, because importing it costs seconds.
 Nothing here knows an account or a database; generators are passed in.
 """
 
@@ -28,7 +30,6 @@ Metric: TypeAlias = Callable[[Returns], float | None]
 SHORTEST_SERIES = 30  # bars below which no standard error, PSR or bootstrap is shown
 BOOTSTRAP_DRAWS = 2000
 CONFIDENCE = 0.95
-NORMAL_KURTOSIS = 3.0
 
 
 def is_constant(returns: Returns) -> bool:
@@ -39,50 +40,41 @@ def is_constant(returns: Returns) -> bool:
     return len(returns) == 0 or bool(returns.max() == returns.min())
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def deviation(returns: Returns, ddof: int) -> float | None:
+    """Return the standard deviation; None if constant, too short, or too large for a float."""
+    if len(returns) <= ddof or is_constant(returns):
+        return None
+    found = float(returns.std(ddof=ddof))
+    return found if math.isfinite(found) else None
+
+
+def _standardised(returns: Returns) -> Returns | None:
+    """Return (r - mean) / std with ddof = 0; None where the deviation is."""
+    scale = deviation(returns, ddof=0)
+    return None if scale is None else (returns - returns.mean()) / scale
+
+
 def sharpe_ratio(returns: Returns, risk_free: float = 0.0) -> float | None:
     """Return the Sharpe ratio per bar, (mean - risk_free) / std with ddof = 1.
 
-    None below two returns and for zero variance. Source: Sharpe (1994).
+    None below two returns, for zero variance, and where the deviation is None. Source:
+    Sharpe (1994).
     """
-    if len(returns) < 2 or is_constant(returns):
-        return None
-    return float((returns.mean() - risk_free) / returns.std(ddof=1))
+    scale = deviation(returns, ddof=1)
+    return None if scale is None else float((returns.mean() - risk_free) / scale)
 
 
 def skewness(returns: Returns) -> float | None:
     """Return the moment ratio m3 / m2^1.5 (ddof = 0), 0 for a normal; None if constant."""
-    if is_constant(returns):
-        return None
-    z = (returns - returns.mean()) / returns.std()
-    return float(np.mean(z**3))
+    z = _standardised(returns)
+    return None if z is None else float(np.mean(z**3))
 
 
 def kurtosis(returns: Returns) -> float | None:
     """Return the moment ratio m4 / m2^2 (ddof = 0), 3 for a normal; None if constant."""
-    if is_constant(returns):
-        return None
-    z = (returns - returns.mean()) / returns.std()
-    return float(np.mean(z**4))
-
-
-def standard_error_normal(sharpe: float, length: int) -> float:
-    """Return the standard error of a per-bar Sharpe of IID normal returns (Lo 2002)."""
-    return math.sqrt((1 + sharpe**2 / 2) / length)
-
-
-def _variance_factor(sharpe: float, skew: float, kurt: float) -> float:
-    """Return 1 - skew SR + (kurt - 1)/4 SR^2: T times the squared standard error."""
-    return 1 - skew * sharpe + (kurt - 1) / 4 * sharpe**2
-
-
-def standard_error_iid(sharpe: float, skew: float, kurt: float, length: int) -> float | None:
-    """Return the standard error of a per-bar Sharpe of IID returns of any distribution.
-
-    None where the radicand is 0 (returns of only two values). Source: Mertens (2002),
-    Opdyke (2007).
-    """
-    radicand = _variance_factor(sharpe, skew, kurt)
-    return math.sqrt(radicand / length) if radicand > 0 else None
+    z = _standardised(returns)
+    return None if z is None else float(np.mean(z**4))
 
 
 def newey_west_lags(length: int) -> int:
@@ -107,10 +99,9 @@ def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> f
     None below 30 returns, for zero variance, and where that variance is not positive.
     Source: Lo (2002), GMM, written as one series.
     """
-    sharpe = sharpe_ratio(returns, risk_free)
-    if sharpe is None or len(returns) < SHORTEST_SERIES:
+    sharpe, z = sharpe_ratio(returns, risk_free), _standardised(returns)
+    if sharpe is None or z is None or len(returns) < SHORTEST_SERIES:
         return None
-    z = (returns - returns.mean()) / returns.std()
     influence = z - sharpe / 2 * (z**2 - 1)
     variance = long_run_variance(influence, newey_west_lags(len(returns)))
     # Two-point returns have an influence of exactly zero, up to rounding.
@@ -125,41 +116,6 @@ def confidence_interval(
     return estimate - half, estimate + half
 
 
-def autocorrelations(returns: Returns, lags: int) -> Returns:
-    """Return the autocorrelations at lags 1 ... `lags`, shape (lags,); variance must be > 0."""
-    centred = returns - returns.mean()
-    variance = float(centred @ centred)
-    return np.array([centred[lag:] @ centred[:-lag] / variance for lag in range(1, lags + 1)])
-
-
-def annualisation_factor(correlations: Sequence[float] | Returns, periods: int) -> float | None:
-    """Return eta(q) with SR(q) = eta SR, allowing for autocorrelation (Lo 2002).
-
-    Parameters
-    ----------
-    correlations : sequence of float
-        Autocorrelations at lags 1, 2, …; missing ones count as 0.
-    periods : int
-        q, bars in the longer period.
-
-    Returns
-    -------
-    float or None
-        sqrt(q) without autocorrelation; None where the root's argument is not positive.
-    """
-    rho = np.asarray(correlations, dtype=np.float64)[: periods - 1]
-    lags = np.arange(1, len(rho) + 1)
-    argument = periods + 2 * float((periods - lags) @ rho)
-    return periods / math.sqrt(argument) if argument > 0 else None
-
-
-def annualisation_factor_of(returns: Returns, periods: int) -> float | None:
-    """Return eta(q) with the estimated autocorrelations up to `newey_west_lags`."""
-    if len(returns) < SHORTEST_SERIES or is_constant(returns):
-        return None
-    return annualisation_factor(autocorrelations(returns, newey_west_lags(len(returns))), periods)
-
-
 def probabilistic_sharpe_ratio(
     sharpe: float, length: int, *, skew: float, kurt: float, benchmark: float = 0.0
 ) -> float | None:
@@ -168,24 +124,11 @@ def probabilistic_sharpe_ratio(
     None where the standard error is 0. The rule of at least 30 bars is the caller's.
     Source: Bailey & López de Prado (2012).
     """
-    radicand = _variance_factor(sharpe, skew, kurt)
+    # T times the squared standard error for returns of any distribution (Mertens 2002).
+    radicand = 1 - skew * sharpe + (kurt - 1) / 4 * sharpe**2
     if radicand <= 0 or length < 2:
         return None
     return float(ndtr((sharpe - benchmark) * math.sqrt((length - 1) / radicand)))
-
-
-def minimum_track_record_length(
-    sharpe: float, *, skew: float, kurt: float, benchmark: float = 0.0, significance: float = 0.05
-) -> float | None:
-    """Return the bars needed until PSR(`benchmark`) reaches 1 - `significance`.
-
-    None means never: the Sharpe is not above the benchmark. Source: Bailey & López de
-    Prado (2012).
-    """
-    if sharpe <= benchmark:
-        return None
-    quantile = float(ndtri(1 - significance))
-    return 1 + _variance_factor(sharpe, skew, kurt) * (quantile / (sharpe - benchmark)) ** 2
 
 
 def mean_block_length(returns: Returns) -> int | None:
@@ -200,43 +143,6 @@ def mean_block_length(returns: Returns) -> int | None:
 
     length = float(optimal_block_length(returns)["stationary"].iloc[0])
     return max(1, math.ceil(length)) if math.isfinite(length) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapRange:
-    """Percentiles of a metric over resampled paths, and how they were drawn.
-
-    Of a Sharpe it is a confidence interval; of a drawdown it is only the spread of
-    resampled paths, so call that one a range.
-    """
-
-    low: float
-    high: float
-    mean_block: int
-    draws: int
-
-
-def bootstrap_range(
-    returns: Returns,
-    metric: Metric,
-    rng: np.random.Generator,
-    *,
-    draws: int = BOOTSTRAP_DRAWS,
-    confidence: float = CONFIDENCE,
-) -> BootstrapRange | None:
-    """Return the percentile range of `metric` under the stationary bootstrap.
-
-    None below 30 returns, for zero variance, and if any draw leaves the metric
-    undefined. Source: Politis & Romano (1994).
-    """
-    block = mean_block_length(returns)
-    if block is None:
-        return None
-    sample = _resample(block, metric, rng, draws, returns)[:, 0]
-    if not np.isfinite(sample).all():
-        return None
-    low, high = np.quantile(sample, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return BootstrapRange(low=float(low), high=float(high), mean_block=block, draws=draws)
 
 
 def _resample(

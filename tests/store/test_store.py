@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from recorded_trials import INSTRUMENTS, begin_run, execute, joined, new_run, play, record_run
 
 from rsc.errors import RscError, UserError
+from rsc.store.columns import OPERATIONS
 from rsc.store.digest import record_digest
+from rsc.store.engine import reading
 from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.queries import (
     count_tries,
@@ -23,16 +25,21 @@ from rsc.store.queries import (
     list_trials,
     list_tries,
     read_episodes,
-    read_operations,
     read_steps,
     read_trades,
     row_counts,
 )
+from rsc.store.reading import read_rows
 from rsc.store.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
 from rsc.store.store import SqlRunStore
 from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
 
 RUN = "20260101-000000-test"
+
+
+def operations_of(engine, episode_id):
+    with reading(engine) as connection:
+        return read_rows(connection, OPERATIONS, episode_id, episode_id).records
 
 
 def test_records_come_back_as_the_kernel_wrote_them(store):
@@ -41,7 +48,7 @@ def test_records_come_back_as_the_kernel_wrote_them(store):
     episodes = read_episodes(store.engine, recorded.trial.trial_id, phase=Phase.TRAIN)
     for name, reader in (
         ("steps", read_steps),
-        ("operations", read_operations),
+        ("operations", operations_of),
         ("trades", read_trades),
     ):
         written = joined(recorded.batches, name)

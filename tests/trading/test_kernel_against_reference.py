@@ -84,7 +84,7 @@ def assert_same(actual, expected, order, scale, skipped=()):
         if name == "sharpe":
             mine, theirs = (np.clip(x, -NOT_A_NUMBER, NOT_A_NUMBER) for x in (mine, theirs))
         atol = 1e-9 * (scale if name in MONEY else 1.0)
-        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=atol, err_msg=name)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=atol, err_msg=name)
 
 
 def check(config, world, share_of_length):
@@ -134,7 +134,7 @@ def check(config, world, share_of_length):
         seen = np.array([rows[i] for rows in observations[: steps + 1]])
         np.testing.assert_allclose(seen, account.observations, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(
-            [row[i] for row in rewards_[:steps]], account.rewards, rtol=1e-8, atol=1e-9
+            [row[i] for row in rewards_[:steps]], account.rewards, rtol=1e-9, atol=1e-9
         )
         assert sum(row[i] for row in taking_part) == steps
         # After the end the final observation stays.

@@ -11,7 +11,7 @@ import empyrical
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -348,6 +348,7 @@ def test_metrics_are_json_without_nan() -> None:
         assert set(json.loads(text)) == set(METRIC_NAMES)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-0.25, 0.25, width=32), min_size=30, max_size=80))
 def test_metrics_agree_with_empyrical(returns: list[float]) -> None:
     values = 100 * np.concatenate([[1.0], np.cumprod(1 + np.array(returns))])

@@ -7,7 +7,7 @@ from training_runs import small_config
 
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
-from rsc.store.queries import find_run, list_evaluations, list_trials, row_counts
+from rsc.store.queries import find_run, list_evaluations, list_iterations, list_trials, row_counts
 from rsc.store.verify import verify_run
 from rsc.trading.records import Phase, Policy
 from rsc.training.run import train_run
@@ -27,7 +27,29 @@ def train(ray_session, tmp_path, database_url):
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 @pytest.mark.parametrize("runners", [0, 1, 2, 4])
 def test_every_shape_trains_records_and_verifies(train, algorithm, runners):
-    check_run(*train(small_config(algorithm, runners=runners)))
+    result, engine = train(small_config(algorithm, runners=runners))
+    check_run(result, engine)
+    check_learning_statistics(algorithm, result, engine)
+
+
+LEARNED = {
+    "dqn": {"q_mean"},
+    "ppo": {"policy_loss", "value_loss", "entropy", "kl"},
+}
+
+
+def check_learning_statistics(algorithm, result, engine):
+    """The iterations say what this algorithm's learner measured, and null what it has not."""
+    trial_id = list_trials(engine, result.run_id)[0].trial_id
+    last = list_iterations(engine, trial_id)[-1]
+    own = {"loss", "gradient_norm", *LEARNED[algorithm]}
+    known = {name for name in own.union(*LEARNED.values()) if getattr(last, name) is not None}
+    assert known == own
+    if algorithm == "ppo":
+        training = small_config(algorithm).training
+        parts = last.policy_loss + training.value_coefficient * last.value_loss
+        parts -= training.entropy_coefficient * last.entropy
+        assert last.loss == pytest.approx(parts, rel=1e-4, abs=1e-6)
 
 
 def check_run(result, engine):

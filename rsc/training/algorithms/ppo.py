@@ -192,6 +192,8 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
         norm = self.descend(loss)
         return {
             "loss": loss.detach(),
+            "policy_loss": policy_loss.detach(),
+            "value_loss": value_loss.detach(),
             "entropy": entropy.detach(),
             "kl": (ratio - 1 - ratio.log()).detach().mean(),
             "gradient_norm": norm.detach(),

@@ -27,6 +27,7 @@ def execution_document(execution: ExecutionRow) -> dict[str, Any]:
         "pod_seconds": execution.pod_seconds,
         "pods": execution.pods,
         "nodes": execution.nodes,
+        "node_types": execution.node_types,
     }
 
 
@@ -43,10 +44,20 @@ def print_executions(executions: tuple[ExecutionRow, ...]) -> None:
         number_column("pod-seconds"),
     )
     print_table(columns, [_cells(execution) for execution in executions], title="executions")
-    # Reasons are sentences: as a column they would leave no room, or have none.
-    reasons = [(f"attempt {one.attempt}", one.reason) for one in executions if one.reason]
-    if reasons:
-        print_facts(reasons)
+    # Sentences and lists: as columns they would leave no room, or have none.
+    said = [
+        (f"attempt {one.attempt}", text)
+        for one in executions
+        for text in (one.reason, _node_types(one))
+        if text
+    ]
+    if said:
+        print_facts(said)
+
+
+def _node_types(execution: ExecutionRow) -> str:
+    groups = (f"{group} {' + '.join(types)}" for group, types in execution.node_types.items())
+    return f"node types: {', '.join(groups)}" if execution.node_types else ""
 
 
 def _cells(execution: ExecutionRow) -> list[str]:

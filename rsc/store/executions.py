@@ -100,6 +100,8 @@ class ExecutionRow:
         The same by worker group.
     nodes : mapping of str to tuple of str
         Nodes that each worker group was seen on.
+    node_types : mapping of str to tuple of str
+        What those nodes are, as the chart's values say; groups of which nobody said it are absent.
     """
 
     run_id: str
@@ -116,6 +118,7 @@ class ExecutionRow:
     pod_seconds: float | None
     pods: Mapping[str, float]
     nodes: Mapping[str, tuple[str, ...]]
+    node_types: Mapping[str, tuple[str, ...]]
 
 
 def execution_facts(environment: Mapping[str, str]) -> ExecutionFacts:
@@ -151,6 +154,7 @@ def begin_execution(
             outcome=ExecutionOutcome.RUNNING,
             pods={},
             nodes={},
+            node_types={},
             **asdict(facts),
         )
     )
@@ -190,14 +194,15 @@ def note_pods(
     attempt: int,
     pods: Mapping[str, float] | None,
     nodes: Mapping[str, Collection[str]] | None,
+    node_types: Mapping[str, Collection[str]] | None,
 ) -> float | None:
     """Add what is known of an execution's pods; return the pod-seconds of the whole run.
 
-    Seconds of a group never get fewer and nodes are never forgotten, also when whoever
-    counts them had to begin again.
+    Seconds of a group never get fewer, nodes and their types are never forgotten, also when
+    whoever counts them had to begin again.
     """
     executions = tables.executions
-    if pods or nodes:
+    if pods or nodes or node_types:
         this = sa.and_(executions.c.run_id == run_id, executions.c.attempt == attempt)
         row = connection.execute(sa.select(executions).where(this)).one()
         seconds = _most(row.pods, pods or {})
@@ -207,6 +212,7 @@ def note_pods(
             .values(
                 pods=seconds,
                 nodes=_union(row.nodes, nodes or {}),
+                node_types=_union(row.node_types, node_types or {}),
                 pod_seconds=sum(seconds.values()) if seconds else None,
             )
         )
@@ -249,8 +255,9 @@ def executions_in(connection: Connection, run_id: str) -> tuple[ExecutionRow, ..
 
 def _execution(row: Row[Any]) -> ExecutionRow:
     values = {field.name: getattr(row, field.name) for field in fields(ExecutionRow)}
-    nodes = {group: tuple(names) for group, names in row.nodes.items()}
-    return ExecutionRow(**values | {"outcome": ExecutionOutcome(row.outcome), "nodes": nodes})
+    for name in ("nodes", "node_types"):
+        values[name] = {group: tuple(found) for group, found in values[name].items()}
+    return ExecutionRow(**values | {"outcome": ExecutionOutcome(row.outcome)})
 
 
 def seconds_used(engine: Engine, run_id: str) -> float:

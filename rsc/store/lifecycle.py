@@ -174,6 +174,7 @@ class RunLifecycle:
         *,
         pods: Mapping[str, float] | None = None,
         nodes: Mapping[str, Collection[str]] | None = None,
+        node_types: Mapping[str, Collection[str]] | None = None,
     ) -> Heartbeat:
         """Say that the attempt is alive, and learn whether it should end.
 
@@ -185,6 +186,8 @@ class RunLifecycle:
             Seconds of pods by worker group, counted from the beginning of this attempt.
         nodes : mapping of str to collection of str, optional
             Names of the nodes of each worker group.
+        node_types : mapping of str to collection of str, optional
+            What those nodes are, of the groups of which it is known.
 
         Raises
         ------
@@ -194,7 +197,7 @@ class RunLifecycle:
 
         def beat(connection: Connection) -> Heartbeat:
             row = fence(connection, run_id, attempt, lock="update")
-            pod_seconds = note_pods(connection, run_id, attempt, pods, nodes)
+            pod_seconds = note_pods(connection, run_id, attempt, pods, nodes, node_types)
             _update(
                 connection, run_id, heartbeat_at=server_now(connection), pod_seconds=pod_seconds
             )

@@ -68,6 +68,7 @@ class RunStore(Protocol):
         *,
         pods: Mapping[str, float] | None = None,
         nodes: Mapping[str, Collection[str]] | None = None,
+        node_types: Mapping[str, Collection[str]] | None = None,
     ) -> Heartbeat:
         """Say that the attempt is alive, and learn whether it should end."""
 

@@ -154,10 +154,11 @@ executions = sa.Table(
     sa.Column("ended_at", UtcTimestamp()),
     sa.Column("outcome", TEXT, nullable=False),
     sa.Column("reason", TEXT),
-    # NULL outside Kubernetes; `pods` and `nodes` are by worker group.
+    # NULL outside Kubernetes; `pods`, `nodes` and `node_types` are by worker group.
     sa.Column("pod_seconds", DOUBLE),
     sa.Column("pods", JsonDocument(), nullable=False),
     sa.Column("nodes", JsonDocument(), nullable=False),
+    sa.Column("node_types", JsonDocument(), nullable=False, server_default="{}"),
     sa.PrimaryKeyConstraint("run_id", "attempt"),
     one_of("outcome", EXECUTION_OUTCOMES),
     _is("attempt", "attempt >= 1"),

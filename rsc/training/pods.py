@@ -1,8 +1,9 @@
 """What a run uses of a cluster: seconds of pods by worker group, as Ray sees its nodes.
 
 A pod is a Ray node. Its group is the label that KubeRay gives it, else what its
-resources say. Seconds are counted by looking now and then, so a pod that lives for less
-than a heartbeat may be missed; a price is worked out of them elsewhere.
+resources say. What kind of machine it is on no pod can see: the chart says it in a label
+of the group, or nobody does. Seconds are counted by looking now and then, so a pod that
+lives for less than a heartbeat may be missed; a price is worked out of them elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import ray
 
 _GROUP_LABEL = "ray.io/node-group"
+_NODE_TYPE_LABEL = "rsc.dev/node-type"
 _HEAD_RESOURCE = "node:__internal_head__"
 HEAD, LEARNER, SAMPLER, OTHER = "head", "learner", "sampler", "other"
 MAIN_RESOURCE, SAMPLER_RESOURCE, LEARNER_RESOURCE = "rsc_main", "rsc_sampler", "rsc_learner"
@@ -34,6 +36,7 @@ class PodClock:
         self._last, self._passed = clock(), 0.0
         self._seconds: dict[str, float] = {}
         self._nodes: dict[str, set[str]] = {}
+        self._node_types: dict[str, set[str]] = {}
 
     def _living(self) -> list[Mapping[str, Any]]:
         """Look; while Ray does not answer time goes on, and is counted by the next look."""
@@ -47,15 +50,25 @@ class PodClock:
         return nodes
 
     def sample(self) -> dict[str, Any]:
-        """Look once; return ``pods`` (seconds) and ``nodes`` (names) by group so far."""
+        """Look once; return what was seen so far, by group.
+
+        ``pods`` are seconds, ``nodes`` names, ``node_types`` what the groups' labels say.
+        """
         for node in self._living():
             group = group_of(node)
             self._seconds[group] = self._seconds.get(group, 0.0) + self._passed
             self._nodes.setdefault(group, set()).add(name_of(node))
+            if node_type := node.get("Labels", {}).get(_NODE_TYPE_LABEL):
+                self._node_types.setdefault(group, set()).add(str(node_type))
         return {
             "pods": dict(self._seconds),
-            "nodes": {group: sorted(names) for group, names in self._nodes.items()},
+            "nodes": _sorted(self._nodes),
+            "node_types": _sorted(self._node_types),
         }
+
+
+def _sorted(found: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    return {group: sorted(names) for group, names in found.items()}
 
 
 def name_of(node: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def test_a_schema_older_than_the_code_is_refused_by_readers(rsc, monkeypatch):
     monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0099")
     outcome = rsc("runs")
     assert outcome.code == 1
-    assert "database rsc.db had the older schema 0002, this code needs" in outcome.sentence
+    assert "database rsc.db had the older schema 0003, this code needs" in outcome.sentence
     assert outcome.hint == "Run `rsc db upgrade`."
 
 

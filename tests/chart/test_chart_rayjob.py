@@ -97,6 +97,39 @@ def test_ray_knows_the_node_of_each_pod_for_the_records(shape):
         assert group["rayStartParams"]["node-name"] == "$RSC_NODE_NAME"
 
 
+def node_types(change):
+    return {name: group.get("labels") for name, group in render(change).groups.items()}
+
+
+def test_ray_knows_the_type_of_each_groups_nodes_for_the_records():
+    samplers = {
+        "onDemand": {"nodeType": "m7a.large"},
+        "spot": {"enabled": True, "nodeType": "c7a.large"},
+    }
+    given = {"head": {"nodeType": "123"}, "learner": {"nodeType": "G2_8"}, "samplers": samplers}
+    assert node_types(given) == {
+        "head": {"rsc.dev/node-type": "123"},
+        "learner": {"rsc.dev/node-type": "G2_8"},
+        "sampler-spot": {"rsc.dev/node-type": "c7a.large"},
+        "sampler": {"rsc.dev/node-type": "m7a.large"},
+    }
+
+
+def test_a_type_that_is_not_given_is_the_one_that_the_pods_are_bound_to():
+    bound = {"nodeSelector": {"node.kubernetes.io/instance-type": "m7a.large", "zone": "a"}}
+    samplers = {"onDemand": bound, "spot": {"enabled": True, **bound, "nodeType": "given"}}
+    found = node_types({"head": bound, "learner": bound, "samplers": samplers})
+    assert found.pop("sampler-spot") == {"rsc.dev/node-type": "given"}
+    assert list(found.values()) == [{"rsc.dev/node-type": "m7a.large"}] * 3
+
+
+def test_without_a_type_there_is_no_label_of_it():
+    other = {"nodeSelector": {"zone": "a"}}
+    samplers = {"onDemand": other, "spot": {"enabled": True, **other}}
+    for change in ({}, {"head": other, "learner": other, "samplers": samplers}):
+        assert set(node_types(change).values()) == {None}
+
+
 @EVERY_SHAPE
 def test_the_driver_stays_on_the_head(shape):
     spec = render_shape(shape).spec

@@ -252,6 +252,10 @@ ALONE = {
         {"rayjob": {"backoffLimit": "two"}},
         "at '/rayjob/backoffLimit': got string, want integer",
     ),
+    "a node type that is no label": (
+        {"samplers": {"spot": {"nodeType": "m7a large"}}},
+        "at '/samplers/spot/nodeType': 'm7a large' does not match pattern",
+    ),
     "an unknown TLS mode": ({"database": {"tls": {"mode": "yes"}}}, "at '/database/tls/mode'"),
 }
 BAD = {**TOGETHER, **ALONE}

@@ -54,9 +54,21 @@ def test_show_has_a_line_for_each_start_with_its_end_and_its_cost(rsc, store):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_show_says_what_the_nodes_of_each_start_were(rsc, store):
+    attempt = start_in_a_pod(store, "head-1")
+    types = {"learner": ["g6.xlarge"], "sampler": ["m7a.large", "c7a.large"]}
+    store.heartbeat(RUN, attempt, node_types=types)
+    store.finish_run(RUN, start_in_a_pod(store, "head-2"), RunState.INTERRUPTED, reason="SIGTERM")
+    lines = [" ".join(line.split()) for line in rsc("show", RUN).out.splitlines()]
+    told = "node types: learner g6.xlarge, sampler c7a.large + m7a.large"
+    assert [line for line in lines if "node types" in line] == [f"attempt 1 {told}"]
+    assert "attempt 2 SIGTERM" in lines
+
+
 def test_show_as_json_has_the_executions_with_pods_and_nodes(rsc, store):
     attempt = start_in_a_pod(store, "head-1")
-    store.heartbeat(RUN, attempt, pods={"head": 5.0}, nodes={"head": ["node-1"]})
+    seen = {"nodes": {"head": ["node-1"]}, "node_types": {"head": ["m7a.large"]}}
+    store.heartbeat(RUN, attempt, pods={"head": 5.0}, **seen)
     store.finish_run(RUN, attempt, RunState.FAILED, failure="no prices")
     document = rsc("show", RUN, "--json").document
     assert document["pod_seconds"] == 5.0
@@ -64,6 +76,7 @@ def test_show_as_json_has_the_executions_with_pods_and_nodes(rsc, store):
     assert (execution["attempt"], execution["outcome"]) == (1, "failed")
     assert (execution["pod_name"], execution["reason"]) == ("head-1", "no prices")
     assert (execution["pods"], execution["nodes"]) == ({"head": 5.0}, {"head": ["node-1"]})
+    assert execution["node_types"] == {"head": ["m7a.large"]}
 
 
 def test_one_plain_start_on_a_laptop_needs_no_table(rsc, store):

@@ -86,7 +86,7 @@ def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace,
     config = long_config(200_000)
     config["resources"] |= {"num_learners": 1}
     given = values(namespace, config)
-    given["learner"] |= {"gpus": 1, "cpus": 2}
+    given["learner"] |= {"gpus": 1, "cpus": 2, "nodeType": "gpu-test"}
     given["autoscaler"] |= {"idleTimeoutSeconds": 60}
     given["rayjob"] |= {"ttlSecondsAfterFinished": 150}
     first = install(namespace, given)
@@ -143,8 +143,9 @@ def assert_placed(namespace, run_id: str) -> None:
             "nvidia.com/gpu" not in c["resources"]["limits"] for c in pod["spec"]["containers"]
         )
     node = namespace.get("pod", head)["spec"]["nodeName"]
-    held = executions(namespace, run_id)[0].nodes
-    assert held == {"head": (node,), "learner": (node,), "sampler": (node,)}
+    held = executions(namespace, run_id)[0]
+    assert held.nodes == {"head": (node,), "learner": (node,), "sampler": (node,)}
+    assert held.node_types == {"learner": ("gpu-test",)}
 
 
 # What the test itself has put there, and what Kubernetes puts into every namespace.

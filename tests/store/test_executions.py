@@ -52,7 +52,7 @@ def test_a_start_is_an_execution_that_says_where_it_runs(store):
     assert (row.holder, row.pod_name, row.pod_uid) == ("head-1/1/1", "head-1", "u-1")
     assert (row.node_name, row.image_digest) == ("node-1", "sha256:1")
     assert (row.outcome, row.ended_at, row.reason) == (ExecutionOutcome.RUNNING, None, None)
-    assert (row.pod_seconds, row.pods, row.nodes) == (None, {}, {})
+    assert (row.pod_seconds, row.pods, row.nodes, row.node_types) == (None, {}, {}, {})
     assert find_run(store.engine, RUN).image_digest == "sha256:1"
 
 
@@ -241,6 +241,17 @@ def test_seconds_of_a_group_never_get_fewer_and_nodes_are_not_forgotten(store):
     assert row.pods == {"head": 60.0, "learner": 50.0}
     assert row.pod_seconds == 110.0
     assert row.nodes == {"learner": ("a", "b", "c")}
+
+
+def test_types_of_nodes_are_kept_by_group_and_never_forgotten(store):
+    begin_run(store)
+    store.heartbeat(RUN, 1, node_types={"learner": ["g6.xlarge"], "sampler": ["m7a.large"]})
+    store.heartbeat(RUN, 1, pods={"learner": 3.0})
+    store.heartbeat(RUN, 1, node_types={"sampler": {"c7a.large", "m7a.large"}})
+    store.begin_attempt(RUN, "elsewhere/2/2", take_over=True)
+    first, second = list_executions(store.engine, RUN)
+    assert first.node_types == {"learner": ("g6.xlarge",), "sampler": ("c7a.large", "m7a.large")}
+    assert second.node_types == {}
 
 
 def test_a_run_outside_kubernetes_has_no_pod_seconds(store):

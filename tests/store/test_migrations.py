@@ -139,6 +139,28 @@ def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_
     assert "executions" not in sa.inspect(engine).get_table_names()
 
 
+def test_executions_of_the_second_schema_have_no_node_types_and_lose_nothing_else_when_going_back(
+    engine,
+):
+    upgrade(engine, "0001")
+    runs_of_the_first_schema(engine)
+    upgrade(engine, "0002")
+    look = sa.text("SELECT * FROM executions ORDER BY run_id, attempt")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""UPDATE executions SET nodes = '{"head":["node-1"]}'""")
+        before = connection.execute(look).all()
+    upgrade(engine)
+    rows = list_executions(engine, "done")
+    assert [row.node_types for row in rows] == [{}, {}, {}]
+    assert {row.nodes["head"] for row in rows} == {("node-1",)}
+    store = SqlRunStore(engine)
+    store.heartbeat("lost", 1, node_types={"head": ["m7a.large"]})
+    assert list_executions(engine, "lost")[0].node_types == {"head": ("m7a.large",)}
+    downgrade(engine, "0002")
+    with engine.connect() as connection:
+        assert connection.execute(look).all() == before
+
+
 def test_a_postgres_that_is_not_migrated_is_waited_for_and_never_changed_by_a_managed_start(
     postgres_database,
 ):
@@ -199,8 +221,8 @@ def test_a_schema_newer_than_the_code_is_refused_in_a_sentence(engine):
 
 def test_a_schema_older_than_the_code_names_the_command(engine, monkeypatch):
     upgrade(engine)
-    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0003")
-    with pytest.raises(UserError, match="had the older schema 0002, this code needs 0003") as e:
+    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0004")
+    with pytest.raises(UserError, match="had the older schema 0003, this code needs 0004") as e:
         check_schema(engine)
     assert e.value.hint == "Run `rsc db upgrade`."
 

@@ -49,6 +49,7 @@ class PodLikeCluster:
         return self._cluster.add_node(
             num_cpus=2,
             resources=_OFFERS[kind],
+            labels={"rsc.dev/node-type": f"{kind}-node"},
             node_ip_address=f"127.0.0.{self._number}",
             object_store_memory=_STORE_BYTES,
         )

@@ -118,6 +118,8 @@ def test_pods_record_what_one_machine_records(on_cluster, tmp_path):
     assert execution.outcome == "completed"
     assert set(execution.pods) >= {"head", "learner", "sampler"}
     assert run.pod_seconds == pytest.approx(sum(execution.pods.values()))
+    types = {"learner": ("learner-node",), "sampler": ("sampler-node",)}
+    assert execution.node_types == types
     assert "agent" in started.output.read_text()
     assert "Trial" not in started.output.read_text()  # Tune's own words
 

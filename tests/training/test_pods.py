@@ -37,6 +37,7 @@ def test_seconds_are_those_between_looks_of_every_living_node():
     assert clock.sample() == {
         "pods": {"head": 12.0, "learner": 5.0, "sampler": 12.0},
         "nodes": {"head": ["h"], "learner": ["l"], "sampler": ["a", "b"]},
+        "node_types": {},
     }
 
 
@@ -44,6 +45,25 @@ def test_a_node_is_what_it_was_named_at_its_start_else_its_host():
     started = node("head", "pod-1") | {"NodeManagerAddress": "10.0.0.1"}
     assert name_of(started | {"NodeName": "10.0.0.1"}) == "pod-1"
     assert name_of(started | {"NodeName": "gpu-node-7"}) == "gpu-node-7"
+
+
+def test_types_of_nodes_are_those_that_the_groups_are_labelled_with():
+    spot = {"ray.io/node-group": "sampler-spot"}
+    looks = iter(
+        [
+            [node("head", "h"), node("learner", "l", labels={"rsc.dev/node-type": "g6.xlarge"})],
+            [node("sampler", "a", labels=spot | {"rsc.dev/node-type": "m7a.large"})],
+            [node("sampler", "b", labels=spot | {"rsc.dev/node-type": "c7a.large"})],
+            [node("sampler", "b", labels=spot | {"rsc.dev/node-type": ""})],
+        ]
+    )
+    clock = PodClock(look=lambda: next(looks), clock=lambda: 0.0)
+    for _ in range(3):
+        clock.sample()
+    assert clock.sample()["node_types"] == {
+        "learner": ["g6.xlarge"],
+        "sampler-spot": ["c7a.large", "m7a.large"],
+    }
 
 
 def test_while_ray_does_not_answer_nothing_is_lost():
@@ -57,7 +77,7 @@ def test_while_ray_does_not_answer_nothing_is_lost():
         return answer
 
     clock = PodClock(look=look, clock=lambda: next(times))
-    assert clock.sample() == {"pods": {}, "nodes": {}}
+    assert clock.sample() == {"pods": {}, "nodes": {}, "node_types": {}}
     assert clock.sample()["pods"] == {"head": 10.0}
 
 

@@ -89,6 +89,16 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/*
+What a group runs on, for the run's records, where somebody says it: a pod cannot see the labels of its node. Ray
+gets it as a label, because KubeRay refuses labels among rayStartParams.
+*/}}
+{{- define "rsc-train.nodeType" -}}
+{{- with .nodeType | default (get (.nodeSelector | default dict) "node.kubernetes.io/instance-type") }}
+labels: {rsc.dev/node-type: {{ . | quote }}}
+{{- end }}
+{{- end }}
+
 {{/* One group of samplers: root, group, placement (its nodes and numbers). */}}
 {{- define "rsc-train.samplers" -}}
 {{- $samplers := .root.Values.samplers }}
@@ -103,6 +113,9 @@ spec:
   {{- end }}
   {{- if .placement.priority }}
   priority: {{ int .placement.priority }}
+  {{- end }}
+  {{- with include "rsc-train.nodeType" .placement }}
+  {{- . | trim | nindent 2 }}
   {{- end }}
   rayStartParams: {node-name: $RSC_NODE_NAME, object-store-memory: {{ mul $samplers.objectStoreMiB 1048576 | quote }}}
   resources: {rsc_sampler: {{ $samplers.cpus | quote }}}

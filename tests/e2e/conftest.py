@@ -66,11 +66,11 @@ def objects(tmp_path_factory, host_address, prices) -> Iterator[ObjectStore]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """Let fixtures know whether their test failed."""
+    """Let fixtures know whether their test failed, and how."""
     outcome = yield
     report = outcome.get_result()
     if report.when == "call":
-        item.failed = report.failed
+        item.failure = report.longreprtext if report.failed else ""
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -101,8 +101,8 @@ def namespace(request, postgres, objects, image) -> Iterator[Namespace]:
         name=f"e2e-{name}", postgres=postgres, objects=objects, image=image, artifacts=artifacts
     )
     yield made
-    if getattr(request.node, "failed", True):
-        made.save(request.node.name)
+    if failure := getattr(request.node, "failure", "the fixtures failed"):
+        made.save(request.node.name, failure)
     if "RSC_E2E_KEEP" not in os.environ:
         made.delete()
 

@@ -192,10 +192,11 @@ class Namespace:
 
     # --- the end -----------------------------------------------------------------------------
 
-    def save(self, test: str) -> None:
+    def save(self, test: str, failure: str) -> None:
         """Keep what a person needs to understand a failure."""
         folder = self.artifacts / test
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failure.txt").write_text(failure)
         for kind in ("rayjobs", "rayclusters", "pods", "jobs", "events"):
             text = self.kubectl("get", kind, "-o", "yaml", check=False)
             (folder / f"{kind}.yaml").write_text(text)

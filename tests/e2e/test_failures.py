@@ -77,8 +77,10 @@ def trains_again(
         longest = max(longest, time.monotonic() - last)
         if found > reached:
             reached, last = found, time.monotonic()
+            continue
         assert longest < PAUSE_SECONDS, f"no training again within {PAUSE_SECONDS} s"
-        assert the_run(namespace, run_id).state != "completed", "it was over before it was seen"
+        over = the_run(namespace, run_id).state == "completed"
+        assert not over, "it was over before it was seen"
         time.sleep(0.5)
     record_property("longest pause of the training, seconds", round(longest))
     return longest

@@ -135,7 +135,9 @@ def assert_placed(namespace, run_id: str) -> None:
     assert not any("BatchEnvRunner" in placed.get(pod, ()) for pod in (head, *learner))
     assert any("JobSupervisor" in name for name in placed[head])
     assert [pod for pod, names in placed.items() if "ImplicitFunc" in names] == learner, placed
-    assert [pod for pod, names in placed.items() if "PointerDQNLearner" in names] == learner, placed
+    # RLlib starts its learners as workers of Ray Train.
+    workers = [pod for pod, names in placed.items() if any("_WrappedExec" in n for n in names)]
+    assert workers == learner, placed
     limits = namespace.pods("learner")[0]["spec"]["containers"][0]["resources"]["limits"]
     assert limits["nvidia.com/gpu"] == "1"
     for pod in namespace.pods("sampler") + namespace.pods("head"):
@@ -143,9 +145,13 @@ def assert_placed(namespace, run_id: str) -> None:
             "nvidia.com/gpu" not in c["resources"]["limits"] for c in pod["spec"]["containers"]
         )
     node = namespace.get("pod", head)["spec"]["nodeName"]
-    held = executions(namespace, run_id)[0]
-    assert held.nodes == {"head": (node,), "learner": (node,), "sampler": (node,)}
-    assert held.node_types == {"learner": ("gpu-test",)}
+    groups = dict.fromkeys(("head", "learner", "sampler"), (node,))
+    wait_until(  # a heartbeat may come later than the first iteration
+        lambda: executions(namespace, run_id)[0].nodes == groups,
+        seconds=30,
+        what="the nodes of all groups to be recorded",
+    )
+    assert executions(namespace, run_id)[0].node_types == {"learner": ("gpu-test",)}
 
 
 # What the test itself has put there, and what Kubernetes puts into every namespace.

@@ -42,7 +42,7 @@ def reset(namespace, release: str, run_id: str) -> tuple[bool, str]:
 
 
 def test_a_reset_refuses_or_removes_exactly_its_scope(namespace):
-    kept = install(namespace, values(namespace, CONFIG), release="kept")
+    kept = install(namespace, values(namespace, CONFIG), release="rsc-train-kept")
     assert namespace.wait_for_end(kept)[:2] == ("SUCCEEDED", "Complete")
     alive = begin(namespace)
 

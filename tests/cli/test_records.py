@@ -188,6 +188,36 @@ def test_verify_names_the_changed_row_and_exits_3(rsc, database):
     assert "trades" in {finding["table"] for finding in document["findings"]}
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, 1.7e308])
+def test_an_absurd_value_is_named_by_verify_and_stops_no_other_command(rsc, database, value):
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE steps SET portfolio_value = ?, exposure = iif(? > 0, 0.0, NULL)"
+            " WHERE step_index = 7 AND episode_id ="
+            " (SELECT max(episode_id) FROM episodes JOIN trials USING (trial_id)"
+            " WHERE run_id = ? AND phase = 'test' AND policy = 'agent')",
+            (value, value, FIRST),
+        )
+    outcome = rsc("verify", FIRST)
+    assert outcome.code == 3
+    assert "step_index 7" in " ".join(outcome.out.split())
+    assert rsc("verify", FIRST, "--replay", "--json").code == 3
+    agent = rsc("show", FIRST, "--json").document["judgements"]["test"]["agent"]
+    assert agent["undefined"]["sharpe"] == "too large for a number"
+    for words in (["show", FIRST], ["compare", FIRST, SECOND], ["report", FIRST]):
+        outcome = rsc(*words)
+        assert outcome.code == 0, outcome.err
+        assert widths(outcome.out) <= 80
+
+
+def test_a_count_of_millions_is_named_and_not_counted_out(rsc, database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE episodes SET step_count = 2147483647 WHERE policy = 'flat'")
+    document = rsc("verify", FIRST, "--json").document
+    assert document["finding_count"] > 2_000_000_000
+    assert len(document["findings"]) < 100
+
+
 @pytest.mark.usefixtures("database")
 def test_report_writes_one_whole_page(rsc, folder):
     assert rsc("report", FIRST).code == 0

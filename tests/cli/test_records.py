@@ -171,6 +171,20 @@ def test_verify_of_untouched_records_passes_with_replay(rsc):
     assert outcome.document["steps"] > 0
 
 
+@pytest.mark.usefixtures("database")
+def test_verify_prints_one_digest_of_all_records_equal_for_equal_runs(rsc, folder):
+    file = folder / "small.yaml"
+    file.write_text(EXAMPLE)
+    record_run("20260104-000001-eeee", file)
+    outcome = rsc("verify", FIRST)
+    runs = (FIRST, "20260104-000001-eeee", SECOND)
+    digests = [rsc("verify", run, "--json").document["records_sha256"] for run in runs]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1] != digests[2]
+    assert outcome.out.split() == ["records", "sha256", digests[0]]
+    assert widths(outcome.out) <= 80
+
+
 def test_verify_names_the_changed_row_and_exits_3(rsc, database):
     with sqlite3.connect(database) as connection:
         connection.execute(

@@ -15,6 +15,7 @@ from recorded_trials import LEVERAGED, PLAIN, begin_run, execute, play, random_m
 from rsc.store import tables
 from rsc.store.column_types import UtcTimestamp
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES, ColumnKind
+from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
 from rsc.store.reading import read_rows
 from rsc.store.replay import replayer
@@ -51,6 +52,7 @@ def test_an_untouched_run_passes_also_replayed(store, trading):
     assert result.passed
     assert result.replayed
     assert result.step_count >= 16 * 120
+    assert result.records_sha256 == record_digest(store.engine, RUN)
 
 
 def test_a_run_whose_training_steps_were_not_recorded_passes_also_replayed(store):

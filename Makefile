@@ -62,6 +62,7 @@ bench: $(VENV)/.ready ## run the quick benchmarks; each ends with one line of JS
 	$(BIN)/python benchmarks/simulator.py --quick
 	$(BIN)/python benchmarks/dqn.py --quick
 	$(BIN)/python benchmarks/recording.py --quick
+	$(BIN)/python benchmarks/reset.py --quick
 
 # Where `make manifests` writes; the tests compare another folder with this one.
 OUT ?= .

@@ -67,7 +67,7 @@ def reset(
             _show(plan)
         if plan.run_ids:
             _confirm(plan, yes=yes)
-            plan = store.reset(records.engine, scope)
+            store.reset(records.engine, plan)
     if json:
         print_json({"removed_runs": plan.run_ids, "removed_rows": plan.rows})
     elif plan.run_ids:

@@ -17,7 +17,15 @@ from rsc.cli.help_texts import (
     RunArgument,
     examples,
 )
-from rsc.cli.output import Column, print_error, print_json, print_table, say, stderr_console
+from rsc.cli.output import (
+    Column,
+    print_error,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+    stderr_console,
+)
 from rsc.errors import CheckFailedError, UserError
 
 if TYPE_CHECKING:
@@ -50,6 +58,7 @@ def verify(
 ) -> None:
     """Check checksums, counts, states and arithmetic of everything RUN has recorded.
 
+    Prints one digest of all records: equal configuration and seed give equal digests.
     Exit code 3 if anything is wrong, with the first offending rows by table and key.
     --replay needs the prices of the run where they were.
     """
@@ -98,6 +107,7 @@ def _document(result: VerifyResult) -> dict[str, Any]:
         "episodes": result.episode_count,
         "steps": result.step_count,
         "executions": result.execution_count,
+        "records_sha256": result.records_sha256,
         "finding_count": result.total,
         "findings": result.findings,
     }
@@ -113,6 +123,8 @@ def _tell(result: VerifyResult, *, json: bool) -> None:
     if result.passed:
         replayed = ", every portfolio value derived again" if result.replayed else ""
         say(f"run {result.run_id}: {looked}{replayed}: everything adds up")
+        if not json:
+            print_facts([("records sha256", result.records_sha256)])
         return
     if not json:
         rows = [[finding.table, finding.key, finding.what] for finding in result.findings]

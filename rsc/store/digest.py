@@ -3,6 +3,7 @@
 Trial ids, run ids, clocks and parameters are left out, and trials are taken in the order
 of fold, seed and parameters; so two runs have the same digest if and only if they recorded
 the same, on SQLite or on Postgres, with a learner in the driver or in its own process.
+It reads every row, so `rsc verify` prints it, which reads them anyway.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from rsc.store import tables
 from rsc.store.checksum import float_bits, integer_bits, text_bits
-from rsc.store.chunks import chunks
+from rsc.store.chunks import Chunk, chunks
 from rsc.store.column_types import canonical_json
 from rsc.store.columns import ColumnKind
 from rsc.store.engine import reading
-from rsc.store.queries import run_in, trials_in
+from rsc.store.queries import TrialRow, run_in, trials_in
 from rsc.store.reading import Rows
 from rsc.trading.records import EPISODE_NUMBER_MASK
 
@@ -33,19 +34,44 @@ def record_digest(engine: Engine, run_id: str) -> str:
     UserError
         When the run is unknown.
     """
-    digest = hashlib.sha256()
+    digest = RecordDigest()
     with reading(engine) as connection:
         run_in(connection, run_id)
         for trial in trials_in(connection, run_id):
-            digest.update(f"{trial.fold}/{trial.seed}\n".encode())
-            parts = {table.name: hashlib.sha256() for table in tables.RECORD_TABLES}
+            digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
-                for rows in chunk.rows:
-                    parts[rows.table.name].update(_bytes(rows))
-            for name in sorted(parts):  # apart, so that the size of a chunk does not matter
-                digest.update(f"{name}/{parts[name].hexdigest()}\n".encode())
-            digest.update(_evaluations(connection, trial.trial_id))
-    return digest.hexdigest()
+                digest.add(chunk)
+            digest.end(connection, trial)
+    return digest.text()
+
+
+class RecordDigest:
+    """The digest of a run whose trials and chunks somebody else walks, in their order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._parts: dict[str, Any] = {}
+
+    def begin(self, trial: TrialRow) -> None:
+        """Go on with the next trial."""
+        self._digest.update(f"{trial.fold}/{trial.seed}\n".encode())
+        # Tables apart, so that the size of a chunk does not matter.
+        self._parts = {table.name: hashlib.sha256() for table in tables.RECORD_TABLES}
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next episodes of the trial with all their rows."""
+        for rows in chunk.rows:
+            self._parts[rows.table.name].update(_bytes(rows))
+
+    def end(self, connection: Connection, trial: TrialRow) -> None:
+        """Take the evaluations of the trial, after its last chunk."""
+        for name in sorted(self._parts):
+            self._digest.update(f"{name}/{self._parts[name].hexdigest()}\n".encode())
+        self._digest.update(_evaluations(connection, trial.trial_id))
+
+    def text(self) -> str:
+        """Return the digest of the trials so far, 64 hexadecimal digits."""
+        return self._digest.hexdigest()
 
 
 def _bytes(rows: Rows) -> bytes:

@@ -65,6 +65,13 @@ def _check_account_after(chunk: Chunk, findings: Findings) -> None:
     )
 
 
+def _in_recorded_step(chunk: Chunk) -> NDArray[np.bool_]:
+    """Return which operations name a step that their episode has."""
+    step = chunk.operations.records["step_index"]
+    result: NDArray[np.bool_] = (step >= 0) & (step < chunk.steps.count[chunk.operations.place])
+    return result
+
+
 def _cash_before(chunk: Chunk) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the cash before each operation, and where the steps tell it."""
     operations, steps = chunk.operations, chunk.steps
@@ -73,8 +80,7 @@ def _cash_before(chunk: Chunk) -> tuple[Floats, NDArray[np.bool_]]:
     same_step[1:] = (operations.place[1:] == operations.place[:-1]) & (
         records["step_index"][1:] == records["step_index"][:-1]
     )
-    known = chunk.whole()[operations.place]
-    known &= records["step_index"] < steps.count[operations.place]
+    known = chunk.whole()[operations.place] & _in_recorded_step(chunk)
     if not len(steps.records):
         return np.zeros(len(records)), known
     at = np.where(known, steps.first[operations.place] + records["step_index"], 0)
@@ -94,8 +100,7 @@ def check_steps_against_operations(chunk: Chunk, findings: Findings) -> None:
     operations, steps = chunk.operations, chunk.steps
     if not len(steps.records):
         return
-    known = chunk.whole()[operations.place]
-    known &= operations.records["step_index"] < steps.count[operations.place]
+    known = chunk.whole()[operations.place] & _in_recorded_step(chunk)
     made = operations.records[known]
     at = steps.first[operations.place[known]] + made["step_index"]
     records, place, count = steps.records, steps.place, len(steps.records)
@@ -175,7 +180,8 @@ def check_trades(chunk: Chunk, findings: Findings) -> None:
     """Each trade is the sum of its operations; together they earned what the episode did."""
     trades, operations = chunk.trades, chunk.operations
     records = trades.records
-    here = operations.records["trade_index"] < trades.count[operations.place]
+    index = operations.records["trade_index"]
+    here = (index >= 0) & (index < trades.count[operations.place])
     lost = chunk.final[operations.place] & ~here
     findings.rows(OPERATIONS, operations.records, lost, lambda _: "its trade is missing in trades")
     _check_earnings(chunk, findings)

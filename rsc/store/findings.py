@@ -55,6 +55,10 @@ class Findings:
         if self._counts[finding.table] <= TOLD_FOR_A_TABLE:
             self.told.append(finding)
 
+    def count(self, table: str, number: int) -> None:
+        """Count findings of a table beyond those that can be told."""
+        self._counts[table] += number
+
     def rows(
         self,
         table: RecordTable,
@@ -110,9 +114,10 @@ def unequal(
     """Return where two amounts differ by more than the tolerance of the trading semantics.
 
     The tolerance is 1e-9 of the largest of both and `scale` (the initial portfolio
-    value for money); null equals null only.
+    value for money); null equals null only, and a sum that was too large for a float
+    nothing.
     """
     largest = np.maximum(np.maximum(np.abs(left), np.abs(right)), scale)
-    close = np.abs(left - right) <= 1e-9 * largest
+    close = (np.abs(left - right) <= 1e-9 * largest) & np.isfinite(largest)
     result: NDArray[np.bool_] = ~(close | (np.isnan(left) & np.isnan(right)))
     return result

@@ -25,6 +25,7 @@ from rsc.trading.records import NULL_INDEX, NULL_STAMP
 
 _POSTGRES_EPOCH = 946_684_800_000_000
 _UNKNOWN = -2  # a code or a stamp that no record has
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # whole years that nanoseconds in 64 bits hold
 _HEADER_BYTES = 19
 
 
@@ -133,11 +134,13 @@ def _stamp(text: str | None) -> int:
         return NULL_STAMP
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        if instant.tzinfo is None:
+            return _UNKNOWN
+        instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError):
         return _UNKNOWN
-    if instant.tzinfo is None:
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         return _UNKNOWN
-    instant = instant.astimezone(UTC)
     whole = int(instant.replace(microsecond=0).timestamp())
     return (whole * 1_000_000 + instant.microsecond) * 1000
 

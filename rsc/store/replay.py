@@ -117,7 +117,8 @@ class Replay:
         """Return which ended episodes lie inside their instrument; tell the others."""
         episodes = self._chunk.episodes
         end = episodes["start_bar_index"].astype(np.int64) + episodes["step_count"]
-        outside = self._chunk.final & ((episodes["step_count"] < 0) | (end >= self._bars))
+        outside = (episodes["start_bar_index"] < 0) | (episodes["step_count"] < 0)
+        outside = self._chunk.final & (outside | (end >= self._bars))
         self._tell(EPISODES, episodes, "end_bar_index", self._bars - 1, outside, "last bar")
         result: NDArray[np.bool_] = self._chunk.final & ~outside & (episodes["step_count"] > 0)
         return result

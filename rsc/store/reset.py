@@ -1,8 +1,10 @@
 """Removing runs: one, old ones, or all; never one that is alive, never the ledger.
 
-Rows of a trial lie in one range of episode ids, so a range is deleted from each table;
-when nothing else is in the tables they are emptied at once, which takes no longer for
-ten million steps than for ten.
+What would go is planned and counted first, and only what was planned is removed, without
+counting again. Rows of a trial lie in one range of episode ids, so a range is deleted from
+each table; when nothing else is in the tables they are emptied at once: Postgres lets go of
+their files, SQLite of their pages without a look at the rows. Counting reads every page, so
+a plan takes longer the more was recorded (benchmarks/reset.py).
 """
 
 from __future__ import annotations
@@ -52,14 +54,14 @@ class ResetScope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetPlan:
-    """What a reset removes (or removed): runs, and rows by table."""
+    """What a reset removes: runs, and rows by table when it was planned."""
 
     run_ids: tuple[str, ...]
     rows: dict[str, int]
 
 
 def plan_reset(engine: Engine, scope: ResetScope) -> ResetPlan:
-    """Return what `reset` would remove.
+    """Return what `reset` is to remove.
 
     Raises
     ------
@@ -68,37 +70,40 @@ def plan_reset(engine: Engine, scope: ResetScope) -> ResetPlan:
     """
     check_schema(engine)
     with reading(engine) as connection:
-        return _plan(connection, scope)
+        runs = _runs_in_scope(connection, scope)
+        _refuse_alive(runs)
+        run_ids = tuple(run.run_id for run in runs)
+        trials = _trial_ids(connection, run_ids)
+        counted = None if _are_all(connection, trials) else trials
+        rows = {t.name: count_rows(connection, t, counted) for t in tables.TRIAL_TABLES}
+        executions = sum(len(executions_in(connection, run_id)) for run_id in run_ids)
+    rows |= {"trials": len(trials), "executions": executions, "training_runs": len(run_ids)}
+    return ResetPlan(run_ids=run_ids, rows=rows)
 
 
-def reset(engine: Engine, scope: ResetScope) -> ResetPlan:
-    """Remove the runs in scope with everything that belongs to them.
+def reset(engine: Engine, plan: ResetPlan) -> None:
+    """Remove the runs of a plan with everything that belongs to them.
 
-    The ledger of tries stays: a try that was made stays a try.
-
-    Returns
-    -------
-    ResetPlan
-        What was removed.
+    The ledger of tries stays: a try that was made stays a try. A run of the plan that is
+    gone meanwhile is no error.
 
     Raises
     ------
     UserError
-        When the run is unknown, or a run in scope is alive. Nothing was removed then.
+        When a run of the plan is alive by now. Nothing was removed then.
     """
     check_schema(engine)
     with _removing(engine) as connection:
-        plan = _plan(connection, scope)
+        _refuse_alive(_planned_runs(connection, plan))
         trials = _trial_ids(connection, plan.run_ids)
-        total = connection.execute(sa.select(sa.func.count()).select_from(tables.trials))
-        if total.scalar_one() == len(trials):
+        emptied = _are_all(connection, trials, locked=True)
+        if emptied:
             _empty(connection)
         else:
             _delete(connection, trials)
         _delete_runs(connection, plan.run_ids)
-    if engine.dialect.name == "sqlite" and scope.everything:
+    if engine.dialect.name == "sqlite" and emptied:
         _shrink(engine)
-    return plan
 
 
 @contextmanager
@@ -125,32 +130,40 @@ def _removing(engine: Engine) -> Iterator[Connection]:
             cursor.close()
 
 
-def _plan(connection: Connection, scope: ResetScope) -> ResetPlan:
-    runs = _runs_in_scope(connection, scope)
-    alive = [run for run in runs if run.alive]
-    if alive:
-        run = alive[0]
-        msg = f"run {run.run_id} was alive (held by {run.holder}), it must have stopped"
-        raise UserError(msg, "Stop it first; nothing was removed.")
-    run_ids = tuple(run.run_id for run in runs)
-    trials = _trial_ids(connection, run_ids)
-    rows = {t.name: count_rows(connection, t, trials) for t in tables.TRIAL_TABLES}
-    executions = sum(len(executions_in(connection, run_id)) for run_id in run_ids)
-    rows |= {"trials": len(trials), "executions": executions, "training_runs": len(run_ids)}
-    return ResetPlan(run_ids=run_ids, rows=rows)
+def _refuse_alive(runs: list[RunRow]) -> None:
+    for run in runs:
+        if run.alive:
+            msg = f"run {run.run_id} was alive (held by {run.holder}), it must have stopped"
+            raise UserError(msg, "Stop it first; nothing was removed.")
 
 
 def _runs_in_scope(connection: Connection, scope: ResetScope) -> list[RunRow]:
     runs = tables.training_runs
     query = sa.select(runs).order_by(runs.c.started_at)
-    if connection.dialect.name == "postgresql":
-        query = query.with_for_update()  # no attempt begins between the look and the removal
     if scope.older_than is not None:
         query = query.where(runs.c.started_at < server_now(connection) - scope.older_than)
     if scope.run_id is not None:
         run_in(connection, scope.run_id)  # says so when it is unknown
         query = query.where(runs.c.run_id == scope.run_id)
     return [run_of(connection, row) for row in connection.execute(query).all()]
+
+
+def _planned_runs(connection: Connection, plan: ResetPlan) -> list[RunRow]:
+    runs = tables.training_runs
+    query = sa.select(runs).where(runs.c.run_id.in_(plan.run_ids))
+    if connection.dialect.name == "postgresql":
+        query = query.with_for_update()  # no attempt begins between the look and the removal
+    return [run_of(connection, row) for row in connection.execute(query).all()]
+
+
+def _are_all(connection: Connection, trials: list[int], *, locked: bool = False) -> bool:
+    """Return whether there are no other trials than these; `locked`: nor will be any."""
+    query = sa.select(sa.func.count()).select_from(tables.trials)
+    alone = connection.execute(query).scalar_one() == len(trials)
+    if alone and locked and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"LOCK TABLE {tables.trials.name} IN SHARE ROW EXCLUSIVE MODE")
+        return bool(connection.execute(query).scalar_one() == len(trials))
+    return bool(alone)
 
 
 def _trial_ids(connection: Connection, run_ids: tuple[str, ...]) -> list[int]:

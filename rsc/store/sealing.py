@@ -19,6 +19,8 @@ from rsc.store import tables
 from rsc.store.checksum import row_checksum
 from rsc.store.column_types import JsonDocument, canonical_json
 
+_SUMMED = ("step_count", "trade_count", "operation_count")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
@@ -66,37 +68,31 @@ def seal(connection: Connection, trial_id: int) -> Seal:
 
     `step_count` counts all steps taken, recorded or not.
     """
-    episodes, digest = tables.episodes, hashlib.sha256()
-
-    def total(column: sa.Column[Any]) -> sa.ColumnElement[int]:
-        return sa.func.coalesce(sa.func.sum(column), 0)
-
-    counts = connection.execute(
-        sa.select(
-            sa.func.count(),
-            total(episodes.c.step_count),
-            total(episodes.c.trade_count),
-            total(episodes.c.operation_count),
-        ).where(episodes.c.trial_id == trial_id)
-    ).one()
-    rows = 0
+    digest = hashlib.sha256()
+    # Added up here: a sum beyond 64 bits, of a number put there by hand, stops SQLite.
+    totals = [0, 0, 0]
     numbers = []
-    for table in (episodes, tables.evaluations, tables.iterations):
-        rows = 0
+    for table in (tables.episodes, tables.evaluations, tables.iterations):
+        key = (*table.primary_key.columns, table.c.checksum)
+        summed = [table.c[name] for name in _SUMMED] if table is tables.episodes else []
         query = (
-            sa.select(*table.primary_key.columns, table.c.checksum)
+            sa.select(*key, *summed)
             .where(table.c.trial_id == trial_id)
             .order_by(*table.primary_key.columns)
         )
+        rows = 0
         for row in connection.execute(query):
-            digest.update(repr(tuple(row)).encode())
+            digest.update(repr(tuple(row[: len(key)])).encode())
+            for place, value in enumerate(row[len(key) :]):
+                totals[place] += value or 0
             rows += 1
         numbers.append(rows)
+    steps, trades, operations = totals
     return Seal(
-        episode_count=int(counts[0]),
-        step_count=int(counts[1]),
-        trade_count=int(counts[2]),
-        operation_count=int(counts[3]),
+        episode_count=numbers[0],
+        step_count=steps,
+        trade_count=trades,
+        operation_count=operations,
         evaluation_count=numbers[1],
         iteration_count=numbers[2],
         digest=digest.hexdigest(),

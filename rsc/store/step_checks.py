@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsc.store.chunks import Children, Chunk, has_episode
 from rsc.store.columns import EPISODES, STEPS
-from rsc.store.findings import Finding, Findings, unequal
+from rsc.store.findings import TOLD_FOR_A_TABLE, Finding, Findings, unequal
 from rsc.trading.records import EpisodeState
 
 _PHASE_SHIFT = 38
@@ -60,14 +60,21 @@ def check_counts(chunk: Chunk, findings: Findings) -> None:
 def _tell_missing(
     children: Children, index: str, row: int, count: int, chunk: Chunk, findings: Findings
 ) -> None:
-    """Name the rows of one episode that are missing, or too many."""
+    """Name the rows of one episode that are missing, or too many.
+
+    What an episode counts may be any number: the work is bounded by the rows that are there.
+    """
     begin = children.first[row]
     there = children.records[index][begin : begin + children.count[row]]
     episode = chunk.episodes["episode_id"][row]
     count = max(count, int(there.max(initial=-1)) + 1) if count < 0 else count
-    for missing in np.setdiff1d(np.arange(count), there).tolist():
+    inside = there[(there >= 0) & (there < count)]
+    looked_at = min(count, len(inside) + TOLD_FOR_A_TABLE)
+    told = np.setdiff1d(np.arange(looked_at), inside)[:TOLD_FOR_A_TABLE].tolist()
+    for missing in told:
         what = f"the row is missing: its episode must have {count}"
         findings.add(Finding(children.table.name, f"episode_id {episode}, {index} {missing}", what))
+    findings.count(children.table.name, max(0, count - len(inside)) - len(told))
     for extra in there[there >= count].tolist():
         what = f"the row is too much: its episode must have {count}"
         findings.add(Finding(children.table.name, f"episode_id {episode}, {index} {extra}", what))

@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from rsc.errors import RscError
 from rsc.store import tables
 from rsc.store.chunks import Chunk, chunks
+from rsc.store.digest import RecordDigest
 from rsc.store.engine import check_schema, reading
 from rsc.store.evaluation_checks import check_evaluations
 from rsc.store.execution_checks import check_executions
@@ -61,6 +63,8 @@ class VerifyResult:
         All of them.
     episode_count, step_count, execution_count : int
         How many rows were looked at.
+    records_sha256 : str
+        Digest of what is recorded now (`rsc.store.digest`).
     replayed : bool
         Whether portfolio values were derived again.
     """
@@ -71,6 +75,7 @@ class VerifyResult:
     episode_count: int
     step_count: int
     execution_count: int
+    records_sha256: str
     replayed: bool
 
     @property
@@ -105,8 +110,10 @@ def verify_run(
         When the run is unknown or the schema is not that of this code.
     """
     check_schema(engine)
-    findings, episodes, steps = Findings(), 0, 0
-    with reading(engine) as connection:
+    findings, digest, episodes, steps = Findings(), RecordDigest(), 0, 0
+    # What is not finite any more is equal to nothing, so it is found.
+    overflow = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with overflow, reading(engine) as connection:
         run = run_in(connection, run_id)
         trials = trials_in(connection, run_id)
         _check_run(run, trials, findings)
@@ -115,7 +122,9 @@ def verify_run(
         for trial in trials:
             _check_seal(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
+            digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
+                digest.add(chunk)
                 check_chunk(chunk, run, trial, findings, resumable=resumable)
                 if replay is not None:
                     replay(chunk, findings)
@@ -123,6 +132,7 @@ def verify_run(
                 steps += len(chunk.steps.records)
                 if progress is not None:
                     progress(steps)
+            digest.end(connection, trial)
             check_evaluations(connection, trial.trial_id, findings, ended=trial.state in _ENDED)
     return VerifyResult(
         run_id=run_id,
@@ -131,6 +141,7 @@ def verify_run(
         episode_count=episodes,
         step_count=steps,
         execution_count=executions,
+        records_sha256=digest.text(),
         replayed=replay is not None,
     )
 

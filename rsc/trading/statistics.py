@@ -134,10 +134,10 @@ def probabilistic_sharpe_ratio(
 def mean_block_length(returns: Returns) -> int | None:
     """Return the mean block of the stationary bootstrap, at least 1 bar.
 
-    None below 30 returns and for zero variance. Source: Politis & White (2004) with the
-    correction of Patton, Politis & White (2009), as arch computes it.
+    None below 30 returns and where the deviation is. Source: Politis & White (2004) with
+    the correction of Patton, Politis & White (2009), as arch computes it.
     """
-    if len(returns) < SHORTEST_SERIES or is_constant(returns):
+    if len(returns) < SHORTEST_SERIES or deviation(returns, ddof=0) is None:
         return None
     from arch.bootstrap import optimal_block_length
 

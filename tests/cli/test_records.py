@@ -195,6 +195,20 @@ def test_verify_of_untouched_records_passes_with_replay(rsc):
     assert outcome.document["steps"] > 0
 
 
+@pytest.mark.usefixtures("database")
+def test_verify_prints_one_digest_of_all_records_equal_for_equal_runs(rsc, folder):
+    file = folder / "small.yaml"
+    file.write_text(EXAMPLE)
+    record_run("20260104-000001-eeee", file)
+    outcome = rsc("verify", FIRST)
+    runs = (FIRST, "20260104-000001-eeee", SECOND)
+    digests = [rsc("verify", run, "--json").document["records_sha256"] for run in runs]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1] != digests[2]
+    assert outcome.out.split() == ["records", "sha256", digests[0]]
+    assert widths(outcome.out) <= 80
+
+
 def test_verify_names_the_changed_row_and_exits_3(rsc, database):
     with sqlite3.connect(database) as connection:
         connection.execute(
@@ -210,6 +224,36 @@ def test_verify_names_the_changed_row_and_exits_3(rsc, database):
     document = rsc("verify", FIRST, "--json").document
     assert document["passed"] is False
     assert "trades" in {finding["table"] for finding in document["findings"]}
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 1.7e308])
+def test_an_absurd_value_is_named_by_verify_and_stops_no_other_command(rsc, database, value):
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE steps SET portfolio_value = ?, exposure = iif(? > 0, 0.0, NULL)"
+            " WHERE step_index = 7 AND episode_id ="
+            " (SELECT max(episode_id) FROM episodes JOIN trials USING (trial_id)"
+            " WHERE run_id = ? AND phase = 'test' AND policy = 'agent')",
+            (value, value, FIRST),
+        )
+    outcome = rsc("verify", FIRST)
+    assert outcome.code == 3
+    assert "step_index 7" in " ".join(outcome.out.split())
+    assert rsc("verify", FIRST, "--replay", "--json").code == 3
+    agent = rsc("show", FIRST, "--json").document["judgements"]["test"]["agent"]
+    assert agent["undefined"]["sharpe"] == "too large for a number"
+    for words in (["show", FIRST], ["compare", FIRST, SECOND], ["report", FIRST]):
+        outcome = rsc(*words)
+        assert outcome.code == 0, outcome.err
+        assert widths(outcome.out) <= 80
+
+
+def test_a_count_of_millions_is_named_and_not_counted_out(rsc, database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE episodes SET step_count = 2147483647 WHERE policy = 'flat'")
+    document = rsc("verify", FIRST, "--json").document
+    assert document["finding_count"] > 2_000_000_000
+    assert len(document["findings"]) < 100
 
 
 @pytest.mark.usefixtures("database")

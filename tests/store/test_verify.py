@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,9 @@ import sqlalchemy as sa
 from recorded_trials import LEVERAGED, PLAIN, begin_run, execute, play, random_market, record_run
 
 from rsc.store import tables
+from rsc.store.column_types import UtcTimestamp
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES, ColumnKind
+from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
 from rsc.store.reading import read_rows
 from rsc.store.replay import replayer
@@ -49,6 +52,7 @@ def test_an_untouched_run_passes_also_replayed(store, trading):
     assert result.passed
     assert result.replayed
     assert result.step_count >= 16 * 120
+    assert result.records_sha256 == record_digest(store.engine, RUN)
 
 
 def test_a_run_whose_training_steps_were_not_recorded_passes_also_replayed(store):
@@ -75,35 +79,61 @@ def columns():
     yield "episodes", "trial_id"
 
 
+def extreme_values(table, column):
+    """Return the ends of what the column may hold, and 0; nothing for names and documents."""
+    kind = tables.metadata.tables[table].columns[column].type
+    if isinstance(kind, sa.Double):
+        return [0.0, -1e300, 1.7e308]
+    if isinstance(kind, UtcTimestamp):
+        return ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+    if isinstance(kind, sa.Integer):
+        return [0, -1, 2**31 - 1, 2**63 - 1, -(2**63)]
+    return []
+
+
 @pytest.mark.parametrize(("table", "column"), list(columns()))
 def test_any_changed_value_of_any_column_is_found_and_its_row_named(recorded, table, column):
-    store = recorded.store
-    key = {c.name: None for c in tables.metadata.tables[table].primary_key}
-    row = one_row(store, table, column)
-    changed = other_value(store, table, column, row[column])
+    row = one_row(recorded.store, table, column)
+    changed = other_value(recorded.store, table, column, row[column])
+    with changed_value(recorded.store, table, column, row, changed) as named:
+        if named:
+            told = findings(recorded)
+            assert any(line.startswith(named) for line in told), (named, told)
+    assert findings(recorded) == []
+
+
+@pytest.mark.parametrize(("table", "column"), [c for c in columns() if extreme_values(*c)])
+def test_a_value_as_extreme_as_the_column_can_hold_is_found_also_with_replay(
+    recorded, table, column
+):
+    row = one_row(recorded.store, table, column)
+    replay = replayer(random_market(), PLAIN)
+    for changed in extreme_values(table, column):
+        with changed_value(recorded.store, table, column, row, changed) as named:
+            if named and changed != row[column]:
+                told = findings(recorded, replay)
+                assert any(line.startswith(named) for line in told), (named, told)
+
+
+@contextmanager
+def changed_value(store, table, column, row, changed):
+    """Change one value and put it back; give the names of its row, () if it is refused."""
+    key = [c.name for c in tables.metadata.tables[table].primary_key]
     where = " AND ".join(f"{name} = :key_{name}" for name in key)
+    statement = f"UPDATE {table} SET {column} = :new WHERE {where}"
     values = {f"key_{name}": row[name] for name in key}
-    undo = dict(values)
-    if column in key:
-        undo[f"key_{column}"] = changed
     try:
-        count = execute_unchecked(
-            store, f"UPDATE {table} SET {column} = :new WHERE {where}", new=changed, **values
-        )
-    except sa.exc.IntegrityError:
-        return  # the database itself refuses: the state cannot be
+        assert execute_unchecked(store, statement, new=changed, **values) == 1
+    except (sa.exc.IntegrityError, sa.exc.DataError):
+        yield ()  # the database itself refuses: the state cannot be
+        return
     try:
-        assert count == 1
-        told = findings(recorded)
         names = [f"{name} {changed if name == column else row[name]}" for name in key]
         was = [f"{name} {row[name]}" for name in key]  # a changed key: a row is missing
-        named = tuple(f"{table} ({', '.join(part)}): " for part in (names, was))
-        assert any(line.startswith(named) for line in told), (named, told)
+        yield tuple(f"{table} ({', '.join(part)}): " for part in (names, was))
     finally:
-        execute_unchecked(
-            store, f"UPDATE {table} SET {column} = :new WHERE {where}", new=row[column], **undo
-        )
-    assert findings(recorded) == []
+        undo = values | ({f"key_{column}": changed} if column in key else {})
+        execute_unchecked(store, statement, new=row[column], **undo)
 
 
 def one_row(store, table, column):

@@ -91,6 +91,7 @@ def test_returns_whose_squares_are_beyond_a_number_have_no_deviation_and_no_rati
     assert statistics.skewness(returns) is None
     assert statistics.kurtosis(returns) is None
     assert statistics.standard_error_autocorrelated(returns) is None
+    assert statistics.mean_block_length(returns) is None
 
 
 def test_one_return_has_no_sharpe() -> None:

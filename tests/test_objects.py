@@ -62,10 +62,18 @@ def tcp_server(answer) -> Iterator[str]:
 
 
 @pytest.fixture
-def tls_endpoint(tmp_path) -> Iterator[str]:
+def tls_endpoint(tmp_path, needed) -> Iterator[str]:
     """Endpoint with a certificate of its own making that answers `x` to everything."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    make = [
+        needed("openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]
     make += ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext"]
     make += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(make, check=True, capture_output=True)

@@ -137,7 +137,12 @@ class RecordingConfig(_Settings):
 
 
 class ResourcesConfig(_Settings):
-    """Processes and accounts: how the work is spread, never what it is."""
+    """Processes and accounts: how the work is spread, and with that what is sampled.
+
+    Each account of each env runner draws from a stream of its own, so another number of
+    env runners or accounts gives other records from the same seed; a learner process and
+    the time that recovery may take change none.
+    """
 
     num_env_runners: int = Field(
         0, ge=0, le=4096, description="sampling processes; 0 samples in the driver"

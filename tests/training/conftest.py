@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from training_runs import small_config
+from training_runs import end_what_was_started, small_config
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,10 @@ def ray_session():
 
     with local_ray(small_config(runners=4, learners=1)):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_behind():
+    """A training that a failed test left would slow every test that follows."""
+    yield
+    end_what_was_started()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
+from processes import living_processes
 from ray_cluster import pod_like_cluster
 from training_runs import small_tree, start_rsc, write_run_file
 
@@ -201,8 +201,4 @@ def test_a_trial_without_a_place_can_be_stopped(cluster, on_cluster, tmp_path):
 
 def processes_of(name):
     """Command lines of this machine's processes that hold a name."""
-    listing = subprocess.run(
-        ["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True
-    )
-    lines = listing.stdout.splitlines()
-    return [line for line in lines if name in line and not line.startswith("Z")]
+    return [process.command for process in living_processes() if name in process.command]

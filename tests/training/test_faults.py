@@ -7,18 +7,20 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
 import ray
+from processes import living_processes
 from training_runs import prepared, small_config, small_tree, start_rsc, write_run_file
 
 from rsc.market.sources import read_bytes
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
+from rsc.store.executions import list_executions
 from rsc.store.queries import find_run, list_runs
 from rsc.store.verify import verify_run
 from rsc.training.trial import build_algorithm
@@ -26,12 +28,16 @@ from rsc.training.trial import build_algorithm
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 
 KILLS = 10
+# Of these kills, counted from 0, one comes before there is anything to go on from, one while a
+# checkpoint is to be restored; the last one comes after the last iteration.
+AT_START_UP = (0, 4)
+STEPS, ITERATION_STEPS = 400_000, 8192
 
 
 def long_tree():
     """A run of half a minute with a checkpoint every second or so."""
     tree = small_tree()
-    tree["training"] |= {"total_steps": 400_000, "iteration_steps": 8192}
+    tree["training"] |= {"total_steps": STEPS, "iteration_steps": ITERATION_STEPS}
     tree["recording"] = {"training_step_fraction": 0.2}
     return tree
 
@@ -47,12 +53,13 @@ def test_ten_kills_at_random_moments_change_no_fact(tmp_path):
 
     moments = random.Random(20261122)
     words = ("train", "run.yaml")
-    for _ in range(KILLS):
+    for number in range(KILLS):
         started = start_rsc(*words, folder=killed, url=urls[killed])
-        started.wait_for("training for")
-        time.sleep(moments.uniform(0.0, 3.0))
+        await_moment(started, killed, number, moments)
         assert started.process.poll() is None, "the run ended before it could be killed"
         started.kill()
+        trained = "training for" in started.errors.read_text()
+        assert trained == (number not in AT_START_UP)
         words = ("train", "--resume", "last")
     start_rsc(*words, folder=killed, url=urls[killed]).finish()
 
@@ -65,6 +72,28 @@ def test_ten_kills_at_random_moments_change_no_fact(tmp_path):
         digests[folder] = record_digest(engine, run.run_id)
     assert find_run(create_engine(urls[killed]), run.run_id).attempt == KILLS + 1
     assert digests[undisturbed] == digests[killed]
+
+
+def await_moment(started, folder, number, moments):
+    """Return when the run is to be killed for the n-th time, from 0."""
+    if number in AT_START_UP:  # the run is taken, Ray starts
+        started.wait_until(lambda: attempt_in(folder) > number)
+        time.sleep(moments.uniform(0.0, 1.0))
+    elif number == KILLS - 1:  # the last checkpoint, the judgement, the end
+        started.wait_for(f"validation {-(-STEPS // ITERATION_STEPS)}:", seconds=600)
+    else:
+        started.wait_for("training for")
+        time.sleep(moments.uniform(0.0, 3.0))
+
+
+def attempt_in(folder):
+    """Return the attempt of the only run, 0 before it has begun; waits for nobody's lock."""
+    with suppress(sqlite3.OperationalError):  # no file yet, or no table
+        database = sqlite3.connect(f"file:{folder}/rsc.db?mode=ro", uri=True)
+        with closing(database):
+            found = database.execute("SELECT attempt FROM training_runs").fetchone()
+            return found[0] if found else 0
+    return 0
 
 
 @pytest.mark.timeout(900)
@@ -135,13 +164,28 @@ def test_a_live_run_cannot_be_resumed_by_a_second_process(tmp_path):
     url = f"sqlite:///{tmp_path}/rsc.db"
     first = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
     first.wait_for("training for")
+    before = who_holds(url)
     try:
         second = start_rsc("train", "--resume", "last", folder=tmp_path, url=url)
         errors = second.finish(code=1)
+        assert who_holds(url) == before
+        validations = first.errors.read_text().count("validation")
+        first.wait_until(lambda: first.errors.read_text().count("validation") > validations)
     finally:
         first.kill()
     assert "live process" in errors
     assert len(errors.strip().splitlines()) <= 4
+
+
+def who_holds(url):
+    """Return state, attempt and holder of the only run, and the outcome of every start."""
+    engine = create_engine(url)
+    try:
+        (run,) = list_runs(engine)
+        executions = list_executions(engine, run.run_id)
+        return run.state, run.attempt, run.holder, [one.outcome for one in executions]
+    finally:
+        engine.dispose()
 
 
 def digest_of_training(algorithm, disturb):
@@ -207,6 +251,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_works_or_writes(tmp_path):
     write_run_file(tmp_path, long_tree())
     started = start_rsc("train", "run.yaml", folder=tmp_path, url=f"sqlite:///{tmp_path}/rsc.db")
     started.wait_for("training for")
+    assert len(living(started.process.pid)) > 1
     started.kill()
     deadline = time.monotonic() + 90
     while names := living(started.process.pid):
@@ -216,15 +261,9 @@ def test_a_process_that_is_killed_leaves_nothing_that_works_or_writes(tmp_path):
 
 def living(session):
     """Names of the processes of a session; Ray's two idle agents leave later by themselves."""
-    listing = subprocess.run(
-        ["ps", "--no-headers", "-o", "stat=,args=", "-s", str(session)],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.splitlines()
     agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "dashboard/agent.py", "runtime_env")
     return [
-        line
-        for line in listing
-        if not line.startswith("Z") and not any(agent in line for agent in agents)
+        process.command
+        for process in living_processes()
+        if process.session == session and not any(agent in process.command for agent in agents)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ pytestmark = [
 
 FEE = SLIPPAGE = 5e-4
 STEPS = {"dqn": 65_536, "ppo": 32_768}
+MOST_SECONDS = 120.0  # of one core, for a training that learns all there is to know
 
 
 def world_config(world, algorithm, seed, *, columns, bars=3000, world_seed=11, **training):
@@ -112,7 +114,9 @@ def trained_for_one_round():
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session, algorithm, seed):
     columns = [{"kind": "column", "name": "signal"}]
+    before = time.process_time()  # all of it happens in this process; a clock would see others
     plan, market, decide = train(world_config("clairvoyant", algorithm, seed, columns=columns))
+    assert time.process_time() - before < MOST_SECONDS
     result = evaluate(decide, plan, market, phase=Phase.TEST, iteration=1)
     best = best_log_return(market, plan.fold.test[0])
     assert best > 1.0

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,14 @@ class Started:
     output: Path
     errors: Path
 
-    def wait_for(self, word: str, seconds: float = 120.0) -> None:
+    def wait_for(self, word: str, seconds: float = 240.0) -> None:
         """Return when stderr holds `word`."""
+        self.wait_until(lambda: word in self.errors.read_text(), seconds)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 240.0) -> None:
+        """Return when something is so, while the process lives."""
         deadline = time.monotonic() + seconds
-        while word not in self.errors.read_text():
+        while not condition():
             assert self.process.poll() is None, self.errors.read_text()
             assert time.monotonic() < deadline, self.errors.read_text()
             time.sleep(0.02)
@@ -106,23 +111,39 @@ class Started:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
 
-    def finish(self, seconds: float = 300.0, code: int = 0) -> str:
+    def finish(self, seconds: float = 600.0, code: int = 0) -> str:
         """Wait for the end, demand an exit code and return what stderr held."""
         errors_at_end = self.process.wait(seconds)
         assert errors_at_end == code, self.errors.read_text()
         return self.errors.read_text()
 
 
-def start_rsc(*words: str, folder: Path, url: str) -> Started:
-    """Start `rsc` as a user would, in `folder`."""
+_started: list[Started] = []
+
+
+def end_what_was_started() -> None:
+    """Kill what a test that failed has left."""
+    while _started:
+        process = _started.pop().process
+        if process.poll() is None:
+            process.kill()
+            process.wait(30)
+
+
+def start_rsc(*words: str, folder: Path, url: str, before: str = "") -> Started:
+    """Start `rsc` as a user would, in `folder`; `before` is Python that runs first."""
     number = len(list(folder.glob("*.err")))
     output, errors = folder / f"{number}.out", folder / f"{number}.err"
+    program = ["-m", "rsc.cli.app"]
+    if before:
+        main = "import sys; from rsc.cli.app import main; sys.exit(main(sys.argv[1:]))"
+        program = ["-c", f"{before}\n{main}"]
     environment = dict(os.environ)
     if "RAY_ADDRESS" not in environment:  # a newcomer has no token yet
         environment = {k: v for k, v in environment.items() if not k.startswith("RAY_AUTH_")}
     with output.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rsc.cli.app", *words, "--database", url],
+            [sys.executable, *program, *words, "--database", url],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -130,4 +151,5 @@ def start_rsc(*words: str, folder: Path, url: str) -> Started:
             stderr=err,
             start_new_session=True,
         )
-    return Started(process=process, output=output, errors=errors)
+    _started.append(Started(process=process, output=output, errors=errors))
+    return _started[-1]

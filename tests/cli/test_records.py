@@ -230,7 +230,7 @@ def test_verify_names_the_changed_row_and_exits_3(rsc, database):
 def test_an_absurd_value_is_named_by_verify_and_stops_no_other_command(rsc, database, value):
     with sqlite3.connect(database) as connection:
         connection.execute(
-            "UPDATE steps SET portfolio_value = ?, exposure = iif(? > 0, 0.0, NULL)"
+            "UPDATE steps SET portfolio_value = ?, exposure = CASE WHEN ? > 0 THEN 0.0 END"
             " WHERE step_index = 7 AND episode_id ="
             " (SELECT max(episode_id) FROM episodes JOIN trials USING (trial_id)"
             " WHERE run_id = ? AND phase = 'test' AND policy = 'agent')",

@@ -109,7 +109,7 @@ def _after(progress: Progress | None, event: dict[str, Any]) -> Progress | None:
         )
     if event["event"] == "evaluation":
         names = ("sharpe", "sharpe_low", "sharpe_high")
-        found = {name: event.get(name) for name in names}
+        found: dict[str, Any] = {name: event.get(name) for name in names}
         if event.get("best"):
             found |= {f"best_{name}": event.get(name) for name in names}
         return replace(known, **found)

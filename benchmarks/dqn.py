@@ -7,7 +7,7 @@ Environment steps per CPU second:
 
 - ours: `PointerDQN` as `rsc train` builds it, no env-runner or learner processes;
 - stock: RLlib's DQN with its episode replay buffer and env runner over
-  `TradingVectorEnv`, tuned (one local runner, fragment of one batch of 512);
+  `TradingVectorEnv`, tuned (one local runner, fragment of 8);
 - bare: the same simulator, a pointer ring and `nn.Sequential` in one Python loop;
 - original: a pandas row for each step, a database commit for each step, RLlib
   callbacks: what this project replaced (one environment; ours then records every
@@ -40,12 +40,14 @@ from rsc.training.ray_session import local_ray
 BAR_STOCK, BAR_BARE, BAR_ORIGINAL = 8.0, 0.75, 50.0
 
 
-def measure(contenders: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+def measure(
+    contenders: dict[str, Any], rounds: int, *, warm_ups: int = 1
+) -> dict[str, list[float]]:
     """Return environment steps per CPU second of every round, contenders interleaved."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for contender in contenders.values():
-        contender.run()  # warm-up: compilation, buffers, lazy imports
-        contender.run()
+        for _ in range(warm_ups):  # compilation, buffers, lazy imports
+            contender.run()
     for _ in range(rounds):
         for name, contender in contenders.items():
             started = time.process_time()
@@ -86,21 +88,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rounds = 2 if options.quick else 7
-    rates: dict[str, list[float]] = {}
     with local_ray(run_config(64)), tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "ours.db"
-        for group in (
-            lambda: {"ours": Ours(64), "stock": Stock(64), "bare": Bare(64)},
-            lambda: {
-                "ours_recording": Ours(64, database=database),
-                "original": Original(Path(folder) / "original.db"),
-            },
-            lambda: {"ours_1024": Ours(1024), "stock_1024": Stock(1024), "bare_1024": Bare(1024)},
-        ):
-            contenders = group()
-            rates |= measure(contenders, rounds)
-            for contender in contenders.values():
-                contender.stop()
+        small = {"ours": Ours(64), "stock": Stock(64), "bare": Bare(64)}
+        rates = measure(small, rounds, warm_ups=2)
+        recording = {
+            "ours_recording": Ours(64, database=Path(folder) / "ours.db"),
+            "original": Original(Path(folder) / "original.db"),
+        }
+        rates |= measure(recording, rounds)
+        large = {"ours_1024": Ours(1024), "stock_1024": Stock(1024), "bare_1024": Bare(1024)}
+        rates |= measure(large, rounds)
+        for contender in {**small, **recording, **large}.values():
+            contender.stop()
     document = report(rates)
     if not options.json:
         for name, value in document["steps_per_cpu_second"].items():

@@ -110,7 +110,7 @@ class Original:
             )
             .rl_module(model_config={"fcnet_hiddens": [64, 64], "fcnet_activation": "relu"})
             .callbacks(CommitEachStep)
-            .reporting(min_sample_timesteps_per_iteration=250, min_time_s_per_iteration=0)
+            .reporting(min_sample_timesteps_per_iteration=150, min_time_s_per_iteration=0)
             .debugging(log_level="ERROR")
         )
         self.algorithm = config.build_algo()

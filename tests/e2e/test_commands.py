@@ -55,7 +55,7 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
         "submit", file, *manifest, *where, *nowhere, objects=namespace.objects, check=False
     )
     assert refused == ""
-    assert namespace.get("rayjobs") == []
+    assert not namespace.get("rayjobs")
     assert "there was no such object" in the_run(namespace, "nowhere").failure
 
     made = json.loads(person("submit", file, *manifest, *where, "--json"))

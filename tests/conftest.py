@@ -145,6 +145,13 @@ def postgres_database(postgres_server) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def postgres_of_module(postgres_server) -> Iterator[str]:
+    """URL of an empty Postgres database of this test module."""
+    with _new_database(postgres_server) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request, tmp_path) -> Iterator[str]:
     """URL of an empty database of this test, once on SQLite and once on Postgres."""
@@ -153,6 +160,27 @@ def database_url(request, tmp_path) -> Iterator[str]:
         return
     with _new_database(request.getfixturevalue("postgres_server")) as url:
         yield url
+
+
+# --- Ray -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray for all tests of this process that train in it: starting it takes long.
+
+    It has room for four env runners and a learner.
+    """
+    from rsc.config.load import config_from_mapping
+    from rsc.config.run import RunConfig
+    from rsc.training.ray_session import local_ray
+
+    tree = {
+        "data": {"synthetic": {"kind": "trend"}},
+        "resources": {"num_env_runners": 4, "num_learners": 1},
+    }
+    with local_ray(config_from_mapping(RunConfig, tree, "tests")):
+        yield
 
 
 # --- object stores -------------------------------------------------------------------------

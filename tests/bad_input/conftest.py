@@ -78,16 +78,3 @@ def refused(rsc, folder):
         return outcome
 
     return run
-
-
-@pytest.fixture(scope="session")
-def ray_session(tmp_path_factory):
-    """A local Ray with room for whatever other training tests of this process need."""
-    from rsc.config.load import load_run_config
-    from rsc.training.ray_session import local_ray
-
-    path = tmp_path_factory.mktemp("ray") / "run.yaml"
-    path.write_text(RUN_FILE)
-    room = ["resources.num_env_runners=4", "resources.num_learners=1"]
-    with local_ray(load_run_config(str(path), room)):
-        yield

@@ -1,4 +1,4 @@
-"""One local Ray for all training tests of a test process: starting it costs ten seconds."""
+"""Helper modules of this folder by name, and an end to whatever a test has started."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from training_runs import end_what_was_started, small_config
-
-
-@pytest.fixture(scope="session")
-def ray_session():
-    """A local Ray with room for four env runners and a learner."""
-    from rsc.training.ray_session import local_ray
-
-    with local_ray(small_config(runners=4, learners=1)):
-        yield
+from training_runs import end_what_was_started
 
 
 @pytest.fixture(autouse=True)

@@ -98,7 +98,9 @@ def attempt_in(folder):
 
 @pytest.mark.timeout(900)
 def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path):
-    write_run_file(tmp_path, long_tree())
+    tree = long_tree()
+    tree["training"] |= {"total_steps": STEPS // 2}  # both signals come in the first third
+    write_run_file(tmp_path, tree)
     url = f"sqlite:///{tmp_path}/rsc.db"
     words = ("train", "run.yaml")
     for number, moment in ((signal.SIGINT, "validation 4"), (signal.SIGTERM, "validation 8")):

@@ -1,8 +1,14 @@
-"""What holds for every algorithm, number of processes and database alike."""
+"""What holds for every algorithm, number of processes and database alike.
+
+A shape is trained once for each database, and whoever asks for it again gets the same run.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
+from sqlalchemy.engine import Engine
 from training_runs import small_config
 
 from rsc.store.digest import record_digest
@@ -10,26 +16,53 @@ from rsc.store.engine import create_engine
 from rsc.store.queries import find_run, list_evaluations, list_iterations, list_trials, row_counts
 from rsc.store.verify import verify_run
 from rsc.trading.records import Phase, Policy
+from rsc.training.results import RunResult
 from rsc.training.run import train_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
 
 
-@pytest.fixture
-def train(ray_session, tmp_path, database_url):
-    def run(config):
-        result = train_run(config, database_url=database_url, storage=tmp_path / "runs")
-        return result, create_engine(database_url)
+@dataclass(frozen=True)
+class Trained:
+    """A finished run and its database."""
 
-    return run
+    result: RunResult
+    engine: Engine
+
+    @property
+    def digest(self):
+        return record_digest(self.engine, self.result.run_id)
 
 
+@pytest.fixture(scope="module")
+def trained(ray_session, tmp_path_factory, request):
+    """Give the run of a shape on a kind of database."""
+    runs = {}
+
+    def train(database, algorithm="dqn", *, seed=5, **processes):
+        key = (database, algorithm, seed, *sorted(processes.items()))
+        if key not in runs:
+            folder = tmp_path_factory.mktemp("contract")
+            url = f"sqlite:///{folder}/rsc.db"
+            if database == "postgres":
+                url = request.getfixturevalue("postgres_of_module")
+            config = small_config(algorithm, **processes).model_copy(update={"seed": seed})
+            result = train_run(config, database_url=url, storage=folder / "runs")
+            runs[key] = Trained(result, create_engine(url))
+        return runs[key]
+
+    yield train
+    for run in runs.values():
+        run.engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 @pytest.mark.parametrize("runners", [0, 1, 2, 4])
-def test_every_shape_trains_records_and_verifies(train, algorithm, runners):
-    result, engine = train(small_config(algorithm, runners=runners))
-    check_run(result, engine)
-    check_learning_statistics(algorithm, result, engine)
+def test_every_shape_trains_records_and_verifies(trained, database, algorithm, runners):
+    run = trained(database, algorithm, runners=runners)
+    check_run(run)
+    check_learning_statistics(algorithm, run)
 
 
 LEARNED = {
@@ -38,10 +71,10 @@ LEARNED = {
 }
 
 
-def check_learning_statistics(algorithm, result, engine):
+def check_learning_statistics(algorithm, run):
     """The iterations say what this algorithm's learner measured, and null what it has not."""
-    trial_id = list_trials(engine, result.run_id)[0].trial_id
-    last = list_iterations(engine, trial_id)[-1]
+    trial_id = list_trials(run.engine, run.result.run_id)[0].trial_id
+    last = list_iterations(run.engine, trial_id)[-1]
     own = {"loss", "gradient_norm", *LEARNED[algorithm]}
     known = {name for name in own.union(*LEARNED.values()) if getattr(last, name) is not None}
     assert known == own
@@ -52,7 +85,8 @@ def check_learning_statistics(algorithm, result, engine):
         assert last.loss == pytest.approx(parts, rel=1e-4, abs=1e-6)
 
 
-def check_run(result, engine):
+def check_run(run):
+    result, engine = run.result, run.engine
     trial = result.trials[0]
     assert trial.steps >= 4096
     assert set(trial.test) == set(Policy)
@@ -75,23 +109,15 @@ def check_run(result, engine):
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 @pytest.mark.parametrize("runners", [0, 2])
 def test_the_same_config_and_seed_give_equal_records_also_with_a_learner_process(
-    ray_session, tmp_path, algorithm, runners
+    trained, algorithm, runners
 ):
-    digests = set()
-    for name, learners in (("first", 0), ("second", 0), ("learner", 1)):
-        url = f"sqlite:///{tmp_path / name}.db"
-        config = small_config(algorithm, runners=runners, learners=learners)
-        result = train_run(config, database_url=url, storage=tmp_path / name)
-        check_run(result, create_engine(url))
-        digests.add(record_digest(create_engine(url), result.run_id))
-    assert len(digests) == 1
+    """Three trainings: one on each kind of database, and one with a process that learns."""
+    first = trained("sqlite", algorithm, runners=runners)
+    second = trained("postgres", algorithm, runners=runners)
+    learner = trained("sqlite", algorithm, runners=runners, learners=1)
+    check_run(learner)
+    assert first.digest == second.digest == learner.digest
 
 
-def test_another_seed_gives_other_records(ray_session, tmp_path):
-    digests = []
-    for seed in (1, 2):
-        url = f"sqlite:///{tmp_path / str(seed)}.db"
-        config = small_config().model_copy(update={"seed": seed})
-        result = train_run(config, database_url=url, storage=tmp_path / str(seed))
-        digests.append(record_digest(create_engine(url), result.run_id))
-    assert digests[0] != digests[1]
+def test_another_seed_gives_other_records(trained):
+    assert trained("sqlite", runners=0).digest != trained("sqlite", seed=1, runners=0).digest

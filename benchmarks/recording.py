@@ -37,7 +37,7 @@ from rsc.market.build import build_market
 from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.reset import ResetScope, reset
+from rsc.store.reset import ResetScope, plan_reset, reset
 from rsc.store.rows import NewRun, RunState, TrialContext
 from rsc.store.store import open_store
 from rsc.training.plan import TrialPlan
@@ -91,7 +91,7 @@ class RecordedRun:
         """End the run, which has no lease to wait for then, and remove it with its records."""
         store = open_store(self.url)
         store.finish_run(self.run_id, self.context.attempt, RunState.INTERRUPTED)
-        reset(store.engine, ResetScope(run_id=self.run_id))
+        reset(store.engine, plan_reset(store.engine, ResetScope(run_id=self.run_id)))
         store.close()
 
 

@@ -27,7 +27,7 @@ def benchmark(monkeypatch):
 
 
 def test_programs_are_found():
-    assert PROGRAMS == ["cluster.py", "dqn.py", "recording.py", "simulator.py"]
+    assert PROGRAMS == ["cluster.py", "dqn.py", "recording.py", "reset.py", "simulator.py"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

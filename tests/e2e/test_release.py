@@ -61,7 +61,7 @@ def paste(namespace, command: str) -> None:
     What would go on for ever is ended after some seconds; it must not end by itself before.
     """
     endless = any(word in command for word in ("--watch", "--follow", "port-forward"))
-    words = ("timeout", "--preserve-status", "--signal=INT", "8") if endless else ()
+    words = ("timeout", "8") if endless else ()
     done = subprocess.run(
         [*words, "bash", "-c", command],
         capture_output=True,
@@ -70,7 +70,7 @@ def paste(namespace, command: str) -> None:
         env=os.environ | {"PATH": f"{RSC.parent}:{os.environ['PATH']}"},
         check=False,
     )
-    ended_by_us = endless and done.returncode == 130
+    ended_by_us = endless and done.returncode == 124
     assert done.returncode == 0 or ended_by_us, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "rror" not in done.stderr, f"{command}\n{done.stderr}"
 

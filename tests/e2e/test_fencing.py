@@ -25,13 +25,16 @@ def test_an_orphan_driver_beside_its_successor_writes_nothing(
     successor = (
         "cd /tmp && RAY_JOB_ID= nohup rsc train /etc/rsc/train.yaml > /tmp/successor.log 2>&1 &"
     )
-    trains_again(
-        namespace,
-        run_id,
-        lambda: namespace.exec(head, "bash", "-c", successor, container="ray-head"),
-        record_property,
-    )
-    assert outcomes(namespace, run_id)[0] == ExecutionOutcome.SUPERSEDED
+
+    def take_over() -> None:
+        namespace.exec(head, "bash", "-c", successor, container="ray-head")
+        wait_until(  # until then the first one still trains
+            lambda: outcomes(namespace, run_id)[0] == ExecutionOutcome.SUPERSEDED,
+            seconds=180,
+            what="the first driver to find out",
+        )
+
+    trains_again(namespace, run_id, take_over, record_property)
     wait_until(
         lambda: the_run(namespace, run_id).state == "completed",
         seconds=600,

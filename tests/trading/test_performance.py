@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_values import of_values
 from numpy.typing import NDArray
 
 import rsc.market
 from rsc.errors import UserError
 from rsc.trading import performance as metrics
-from rsc.trading.performance import METRIC_NAMES, Performance, judge, performance
+from rsc.trading.performance import METRIC_NAMES, judge, performance
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
@@ -32,26 +33,6 @@ SPECIFICATION = Path(__file__).parents[2] / "docs" / "performance-metrics.md"
 EXAMPLE_E = np.array([100.0, 102, 99, 103, 101, 104])
 NOTHING = np.array([])
 SHOWN_ALTHOUGH_SHORT = {"value_at_risk", "conditional_value_at_risk"}
-
-
-def of_values(
-    values: NDArray[np.float64] | list[float],
-    *,
-    pnl: list[float] | None = None,
-    periods_per_year: float = 252,
-) -> Performance:
-    """Judge portfolio values that are always fully invested and never traded."""
-    length = max(0, len(values) - 1)
-    trades = np.array(pnl or [])
-    return performance(
-        np.array(values, dtype=np.float64),
-        trade_pnl=trades,
-        trade_return=trades / 100,
-        traded_value=np.zeros(length),
-        exposure=np.ones(length),
-        in_market=np.ones(length, dtype=bool),
-        periods_per_year=periods_per_year,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,30 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from judged_values import of_values
 
 from rsc.errors import UserError
-from rsc.trading.performance import Performance, judge, performance
+from rsc.trading.performance import judge
 from rsc.trading.series import AccountSeries, account_series, stitch
-
-
-def of_values(
-    values: NDArray[np.float64] | list[float],
-    *,
-    pnl: list[float] | None = None,
-    periods_per_year: float = 252,
-) -> Performance:
-    """Judge portfolio values that are always fully invested."""
-    length, trades = len(values) - 1, np.array(pnl or [])
-    return performance(
-        np.array(values, dtype=np.float64),
-        trade_pnl=trades,
-        trade_return=trades / 100,
-        traded_value=np.zeros(length),
-        exposure=np.ones(length),
-        in_market=np.ones(length, dtype=bool),
-        periods_per_year=periods_per_year,
-    )
 
 
 def test_a_growth_too_large_to_annualise_has_no_annual_return_and_no_calmar() -> None:

@@ -1,0 +1,28 @@
+"""Portfolio values, judged as those of an account that is always invested."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsc.trading.performance import Performance, performance
+
+
+def of_values(
+    values: NDArray[np.float64] | list[float],
+    *,
+    pnl: list[float] | None = None,
+    periods_per_year: float = 252,
+) -> Performance:
+    """Judge portfolio values that are always fully invested and never traded."""
+    length = max(0, len(values) - 1)
+    trades = np.array(pnl or [])
+    return performance(
+        np.array(values, dtype=np.float64),
+        trade_pnl=trades,
+        trade_return=trades / 100,
+        traded_value=np.zeros(length),
+        exposure=np.ones(length),
+        in_market=np.ones(length, dtype=bool),
+        periods_per_year=periods_per_year,
+    )

@@ -83,11 +83,15 @@ def newey_west_lags(length: int) -> int:
 
 
 def long_run_variance(series: Returns, lags: int) -> float:
-    """Return the variance of a mean-zero series with Bartlett weights 1 - l/(lags + 1)."""
+    """Return the variance of a mean-zero series with Bartlett weights 1 - l/(lags + 1).
+
+    Products are summed by numpy, not by the dot product of a BLAS: that one adds in another
+    order on another processor, and the same run would have another digest there.
+    """
     length = len(series)
-    total = float(series @ series)
+    total = float(np.sum(series * series))
     for lag in range(1, min(lags, length - 1) + 1):
-        total += 2 * (1 - lag / (lags + 1)) * float(series[lag:] @ series[:-lag])
+        total += 2 * (1 - lag / (lags + 1)) * float(np.sum(series[lag:] * series[:-lag]))
     return total / length
 
 

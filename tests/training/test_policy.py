@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
+from ray.rllib.core.columns import Columns
 
-from rsc.training.policy import epsilon_greedy, greedy, sample_categorical
+from rsc.training.policy import action_scores, epsilon_greedy, greedy, sample_categorical
 
 
 def test_greedy_takes_the_first_of_equal_scores():
@@ -32,3 +35,29 @@ def test_the_same_generator_gives_the_same_actions():
     for explore in (epsilon_greedy, sample_categorical):
         left, right = (explore(scores, np.random.default_rng(5), 0.5) for _ in range(2))
         assert (left == right).all()
+
+
+class Network(torch.nn.Linear):
+    """A network of one layer, as narrow as a head."""
+
+    def forward_inference(self, batch):
+        return {Columns.ACTION_DIST_INPUTS: self(batch[Columns.OBS])}
+
+
+def copy_at(array, offset):
+    """Return a copy that begins `offset` bytes behind a cache line."""
+    memory = np.empty(array.nbytes + 128, np.uint8)
+    begin = -memory.ctypes.data % 64 + offset
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 8, 16, 64])
+def test_scores_do_not_depend_on_where_the_observation_lies_in_memory(outputs):
+    observation = np.random.default_rng(7).standard_normal((64, 26)).astype(np.float32)
+    network = Network(26, outputs)
+    found = {
+        action_scores(network, copy_at(observation, offset)).tobytes() for offset in range(0, 64, 4)
+    }
+    assert len(found) == 1

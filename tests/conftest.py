@@ -22,6 +22,22 @@ import sqlalchemy as sa
 # End-to-end tests need a cluster with the image in it: `make e2e` asks for them.
 collect_ignore = [] if os.environ.get("RSC_E2E") else ["e2e"]
 
+# What takes longest begins first: what is short fills the rest, and no worker waits for another.
+LONGEST_FIRST = ("fault", "cluster", "managed", "contract", "ray")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long groups in front, also of tests that were shuffled."""
+
+    def rank(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("xdist_group")
+        group = marker.args[0] if marker else ""
+        return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
 # Ray turns tokens on in the process that first starts it, and with that in its children: all
 # clusters of the tests have the same from the start.
 os.environ.setdefault("RAY_AUTH_MODE", "token")

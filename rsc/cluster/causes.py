@@ -10,7 +10,8 @@ speaks of exists by now, so every rule looks at what is missing first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from rsc.cluster.cause import Cause, CauseKind
 from rsc.cluster.driver_log import silent_since
@@ -35,6 +36,7 @@ from rsc.cluster.observed import (
 from rsc.cluster.pod_causes import autoscaler_causes, node_causes, pod_causes
 from rsc.cluster.refusals import refusal_cause
 
+_Rule: TypeAlias = Callable[[Observed], Iterator[Cause]]
 # A healthy operator answers within a second or two.
 _OPERATOR_SECONDS = 20.0
 # An orderly end of the driver takes the stop's 90 s and the pod's grace.
@@ -64,7 +66,7 @@ def explain(observed: Observed) -> tuple[Cause, ...]:
     """
     if status_of(observed.rayjob).get("jobStatus") == "SUCCEEDED":
         return ()
-    rules: tuple[Callable[[Observed], Iterator[Cause]], ...] = (
+    rules = (
         _ends,
         _deletion,
         _suspension,
@@ -76,6 +78,15 @@ def explain(observed: Observed) -> tuple[Cause, ...]:
         node_causes,
         _placement,
     )
+    return _found(rules, observed)
+
+
+def explain_job(observed: Observed) -> tuple[Cause, ...]:
+    """Return what keeps a Job from its end that comes before there is a RayJob."""
+    return _found((_failed_jobs, _refused_pods, pod_causes), observed)
+
+
+def _found(rules: Sequence[_Rule], observed: Observed) -> tuple[Cause, ...]:
     found = [cause for rule in rules for cause in rule(observed)]
     return tuple(dict.fromkeys(found))
 

@@ -102,20 +102,37 @@ def observe(cluster: Cluster, rayjob: Json) -> Observed:
     clusters = cluster.find_all("RayCluster", f"{ORIGIN_LABEL}={name}")
     jobs = tuple(job for job in cluster.find_all("Job") if _belongs(job, rayjob))
     pods = _pods(cluster, clusters, jobs)
-    own = {name_of(item) for item in (rayjob, *clusters, *jobs, *pods)}
-    events = tuple(
-        event
-        for event in cluster.find_all("Event")
-        if _about(event) in own or _about(event).startswith(f"{name}-")
-    )
     return Observed(
         rayjob=rayjob,
         clusters=clusters,
         jobs=jobs,
         pods=pods,
-        events=events,
+        events=_events(cluster, name, (rayjob, *clusters, *jobs, *pods)),
         nodes=cluster.nodes(),
         logs=_last_words(cluster, pods),
+    )
+
+
+def observe_job(cluster: Cluster, job: Json) -> Observed:
+    """Return what belongs to a Job that comes before its RayJob is made."""
+    pods = _pods(cluster, (), (job,))
+    return Observed(
+        rayjob={},
+        jobs=(job,),
+        pods=pods,
+        events=_events(cluster, name_of(job), (job, *pods)),
+        nodes=cluster.nodes(),
+        logs=_last_words(cluster, pods),
+    )
+
+
+def _events(cluster: Cluster, name: str, items: Sequence[Json]) -> tuple[Json, ...]:
+    """Return the events about `items`, or about what is named after `name` and is gone."""
+    own = {name_of(item) for item in items}
+    return tuple(
+        event
+        for event in cluster.find_all("Event")
+        if _about(event) in own or _about(event).startswith(f"{name}-")
     )
 
 

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rsc.cluster.api_errors import ForbiddenError
+from rsc.cluster.causes import explain_job
 from rsc.cluster.client import Cluster
+from rsc.cluster.observe import observe_job
 from rsc.cluster.observed import (
     COMPONENT_LABEL,
     Json,
@@ -29,7 +31,7 @@ from rsc.errors import RscError, UserError
 
 _TOKEN_KEY = "auth_token"  # noqa: S105 (the name of a key)
 _HOOK = "helm.sh/hook"
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 2.0
 _HOOK_SECONDS = 600.0
 
 
@@ -181,19 +183,34 @@ def _weight(item: Json) -> int:
 
 
 def _await_job(cluster: Cluster, job: Json, say: Callable[[str], None]) -> None:
+    """Return when a Job has succeeded; say meanwhile, once each, what holds it up."""
     name, word = name_of(job), labels_of(job).get(COMPONENT_LABEL, "Job")
     say(f"waiting for {word} ({name})")
+    told: set[str] = set()
     end = time.monotonic() + _HOOK_SECONDS
     while time.monotonic() < end:
-        found = cluster.get("Job", name) or {}
+        found = cluster.get("Job", name) or job
         if status_of(found).get("succeeded"):
             return
         if condition(found, "Failed").get("status") == "True":
-            break
+            said = _said(cluster, name)
+            message = f"the {word} Job {name} did not succeed" + (f": {said}" if said else "")
+            raise UserError(message, "No RayJob was made.")
+        for what in _held_up_by(cluster, found):
+            if what not in told:
+                say(what)
+                told.add(what)
         time.sleep(_POLL_SECONDS)
-    said = _said(cluster, name)
-    message = f"the {word} Job {name} did not succeed" + (f": {said}" if said else "")
-    raise UserError(message, "No RayJob was made.")
+    message = f"the {word} Job {name} did not end within {_HOOK_SECONDS:.0f} s"
+    raise UserError("; ".join([message, *told]), "No RayJob was made.")
+
+
+def _held_up_by(cluster: Cluster, job: Json) -> list[str]:
+    """Return what keeps a Job from its end; nothing where this user may not look."""
+    try:
+        return [cause.what for cause in explain_job(observe_job(cluster, job))]
+    except ForbiddenError:
+        return []
 
 
 def _said(cluster: Cluster, job: str) -> str:

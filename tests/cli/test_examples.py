@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -56,8 +57,12 @@ def test_commands_in_comments_name_files_that_exist():
 
 
 @pytest.mark.ray
+@pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example_trains(rsc, folder, monkeypatch, name):
+def test_example_trains(ray_session, rsc, folder, monkeypatch, name):
+    # The shared Ray has another working folder, and its handler a stderr that is closed.
+    monkeypatch.setenv("RSC_DATABASE_URL", f"sqlite:///{folder}/rsc.db")
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     file = f"examples/{name}"
     config = load_run_config(REPOSITORY / file)

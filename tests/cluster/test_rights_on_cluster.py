@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import kubectl
+from conftest import IMAGE, kubectl
 
 from rsc.cluster.api_errors import ForbiddenError
 from rsc.cluster.cancelling import Cancelled, cancel
@@ -82,7 +82,11 @@ def test_role_of_the_chart_is_enough_to_submit_look_and_cancel(place, user):
     for item in _filled(place):
         if item["kind"] in {"ServiceAccount", "NetworkPolicy"}:
             place.apply(item)
-    submit(user, _filled(place), _say)
+    filled = _filled(place)
+    for job in (item for item in filled if item["kind"] == "Job"):
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        container |= {"image": IMAGE, "command": ["true"], "args": []}
+    submit(user, filled, _say)
     rayjob = find_rayjob(user, "run")
     assert observe(user, rayjob).nodes == ()
     assert cancel(user, rayjob, seconds=100, say=_say) is Cancelled.DELETED
@@ -95,6 +99,19 @@ def test_run_that_never_began_is_deleted_with_all_that_was_its_own(place):
     rayjob = find_rayjob(place.cluster, "last")
     assert cancel(place.cluster, rayjob, seconds=100, say=_say) is Cancelled.DELETED
     assert place.cluster.get("RayJob", "t-run") is None
+
+
+def test_a_job_that_cannot_come_to_its_end_says_why_and_leaves_nothing(place, monkeypatch):
+    monkeypatch.setattr("rsc.cluster.submission._HOOK_SECONDS", 30.0)
+    said = []
+    with pytest.raises(UserError, match="did not end within 30 s; the migrate pod waits for image"):
+        submit(place.cluster, _filled(place), said.append)
+    waiting, reason, *_ = said
+    assert waiting == "waiting for migrate (t-run-migrate)"
+    assert reason.startswith("the migrate pod waits for image localhost/nothing:1: ")
+    assert list_rayjobs(place.cluster) == ()
+    assert place.cluster.get("Job", "t-run-migrate") is None
+    assert place.cluster.get("ConfigMap", "t-run-config") is None
 
 
 def test_submitting_twice_is_refused_and_leaves_the_first(place):

@@ -50,7 +50,7 @@ def tree_of(algorithm="dqn", *, steps=4096, learners=0):
 
 def long_tree():
     """Return a run that is long enough for things to happen in its middle."""
-    tree = tree_of(steps=120_000)
+    tree = tree_of(steps=80_000)
     tree["training"] |= {"iteration_steps": 4096}
     return tree
 

@@ -50,7 +50,8 @@ def tcp_server(answer) -> Iterator[str]:
                 except OSError:
                     return
                 held.append(connection)
-                answer(connection)
+                with suppress(ConnectionError):  # the client may go before it has the answer
+                    answer(connection)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

@@ -48,9 +48,9 @@ def tree_of(algorithm="dqn", *, steps=4096, learners=0):
     return tree
 
 
-def long_tree():
+def long_tree(steps=160_000):
     """Return a run that is long enough for things to happen in its middle."""
-    tree = tree_of(steps=80_000)
+    tree = tree_of(steps=steps)
     tree["training"] |= {"iteration_steps": 4096}
     return tree
 
@@ -159,7 +159,7 @@ def test_replaced_and_killed_drivers_change_no_byte(long_digest, on_cluster, tmp
 
 
 def test_two_signals_are_one_and_a_cancelled_run_stays_ended(on_cluster, tmp_path):
-    write_run_file(tmp_path, long_tree())
+    write_run_file(tmp_path, long_tree(steps=4_000_000))  # it never comes to its end
     first = start(tmp_path)
     first.wait_for("validation 2", seconds=600)
     assert (tmp_path / "driver.pid").read_text().strip() == str(first.process.pid)

@@ -212,22 +212,13 @@ def digest_of_training(algorithm, disturb):
     return digest.hexdigest()
 
 
-def kill_runner(algorithm, index):
-    """Send SIGKILL to one env runner's process."""
-    pid = algorithm.env_runner_group.foreach_env_runner(
-        lambda runner: os.getpid(), remote_worker_ids=[index], local_env_runner=False
-    )[0]
-    os.kill(pid, signal.SIGKILL)
-
-
-def restart_runner(algorithm, index):
-    """Kill an env runner's process and wait for the next one before anybody asks for it."""
-    kill_runner(algorithm, index)
+def process_of(algorithm, index):
+    """Return the process id of an env runner, once there is one."""
     actor = algorithm.env_runner_group._worker_manager.actors()[index]
     deadline = time.monotonic() + 120
     while True:
         try:
-            return ray.get(actor.ping.remote())
+            return ray.get(actor.apply.remote(lambda runner: os.getpid()))
         except ray.exceptions.RayError:
             assert time.monotonic() < deadline
             time.sleep(0.5)
@@ -238,12 +229,15 @@ def test_killed_env_runners_come_back_with_the_same_bytes(ray_session, algorithm
     config = small_config(algorithm, runners=2)
 
     def disturb(built, iteration):
-        if iteration == 1:
-            kill_runner(built, 1)  # between two iterations
+        if iteration == 1:  # between two iterations
+            os.kill(process_of(built, 1), signal.SIGKILL)
         if iteration == 2:  # inside one
-            threading.Timer(0.05, kill_runner, (built, 2)).start()
-        if iteration == 3:  # unnoticed
-            restart_runner(built, 2)
+            words = (process_of(built, 2), signal.SIGKILL)
+            threading.Timer(0.05, os.kill, words).start()
+        if iteration == 3:  # unnoticed: the next one is there before anybody asks
+            killed = process_of(built, 2)
+            os.kill(killed, signal.SIGKILL)
+            assert process_of(built, 2) != killed
 
     digests = [
         digest_of_training(build_algorithm(*prepared(config)), act)

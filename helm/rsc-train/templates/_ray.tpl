@@ -9,6 +9,10 @@
 - {name: RAY_JOB_STOP_WAIT_TIME_S, value: {{ .root.Values.grace.stopWaitSeconds | quote }}}
 - {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ .root.Values.grace.drainSeconds | quote }}}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+# Weights and rounds travel inside Ray's calls (8 MiB, as rsc.training sets it on one machine).
+- {name: RAY_max_direct_call_object_size, value: "8388608"}
+# A pod has nobody to whom training must give way.
+- {name: RAY_worker_niceness, value: "0"}
 {{- with .root.Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -12,6 +12,8 @@ Not here: evaluation, early stopping, the database (`rsc.training.trial`).
 
 from __future__ import annotations
 
+import copy
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,7 +67,7 @@ class ColumnarAlgorithm(Algorithm):
         self.statistics: dict[str, float] = {}
         self.returns: list[float] = []
         self._runner_states: dict[int, dict[str, Any]] = {}
-        self._weights_ref: ray.ObjectRef | None = None
+        self._weights: dict[str, Any] | ray.ObjectRef | None = None
         self._longest_round = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sampling")
         self._pairs = self._weight_pairs()
@@ -144,7 +146,7 @@ class ColumnarAlgorithm(Algorithm):
             "round_number": self._round,
             "iteration": self.iteration + 1,
             "epsilon": self.epsilon,
-            "weights": self._weights_ref,
+            "weights": self._weights,
         }
 
     # --- asking the runners -------------------------------------------------------------
@@ -196,9 +198,9 @@ class ColumnarAlgorithm(Algorithm):
         if not healthy:
             time.sleep(0.2)
             return []
-        if self._weights_ref is None:
-            self._weights_ref = ray.put(self.inference_weights())
-            request["weights"] = self._weights_ref
+        if self._weights is None:
+            self._keep_for_runners(self.inference_weights())
+            request["weights"] = self._weights
         for index in healthy:
             if index in self._runner_states:
                 state = {ACCOUNTS_KEY: self._runner_states[index]}
@@ -253,12 +255,22 @@ class ColumnarAlgorithm(Algorithm):
         )[0]
         weights = result.pop(STATE_AFTER_UPDATE, None)
         if remote_runners:
-            self._weights_ref = ray.put(weights)
+            self._keep_for_runners(weights)
         elif weights is not None:
             self.env_runner.set_state({COMPONENT_RL_MODULE: weights})
         else:
             self._copy_weights()
         return dict(result)
+
+    def _keep_for_runners(self, weights: dict[str, Any]) -> None:
+        """Copy what the next requests carry: a learner in this process goes on changing its own.
+
+        Weights that fit travel inside the request: see `rsc.training`. Larger ones are stored
+        once, and not once for each runner.
+        """
+        size = sum(array.nbytes for module in weights.values() for array in module.values())
+        fits = size < int(os.environ["RAY_max_direct_call_object_size"])
+        self._weights = copy.deepcopy(weights) if fits else ray.put(weights)
 
     def _weight_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]] | None:
         """Return runner's and learner's parameters where both live in this process."""
@@ -349,7 +361,7 @@ class ColumnarAlgorithm(Algorithm):
             self.env_runner.set_state({ACCOUNTS_KEY: self._runner_states[0]})
             self.env_runner.set_state({COMPONENT_RL_MODULE: self.inference_weights()})
             return
-        self._weights_ref = ray.put(self.inference_weights())
+        self._keep_for_runners(self.inference_weights())
         for index, accounts in self._runner_states.items():
             self.env_runner_group.foreach_env_runner(
                 "set_state",

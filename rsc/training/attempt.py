@@ -37,7 +37,7 @@ from rsc.training.ray_session import is_loss, local_ray
 from rsc.training.recorder import Recorder
 from rsc.training.results import RunResult, final_metrics, try_statistics
 from rsc.training.storage import Storage
-from rsc.training.trial import StopRequestedError, Trial, TrialResult, TrialTask
+from rsc.training.task import StopRequestedError, TrialResult, TrialTask
 from rsc.training.watch import RunInterruptedError, StopReason, Watch
 
 # At the end a database that is away is not waited for as long as before.
@@ -218,6 +218,8 @@ class Attempt:
                 task, reference, recorder=recorder, watch=self.watch, progress=self.progress
             )
         else:
+            from rsc.training.trial import Trial
+
             result = Trial(
                 task,
                 reference,

@@ -31,7 +31,7 @@ from rsc.training.control import Board, Directions, DistantProgress, Ending, New
 from rsc.training.pods import LEARNER_RESOURCE, MAIN_RESOURCE, SAMPLER_RESOURCE
 from rsc.training.ray_session import is_loss
 from rsc.training.recorder import Recorder, this_node
-from rsc.training.trial import StopRequestedError, Trial, TrialResult, TrialTask
+from rsc.training.task import StopRequestedError, TrialResult, TrialTask
 from rsc.training.watch import Watch
 
 # A trial that loses its process more often than this has another fault than bad luck.
@@ -231,6 +231,8 @@ def _train(
     recorder: ray.actor.ActorHandle,
 ) -> None:
     """Run in the trial's process: train, and say how it ended."""
+    from rsc.training.trial import Trial  # seconds, which the driver has no use for
+
     del config
     directions = Directions(board)
     progress = DistantProgress(board, directions.process)

@@ -9,7 +9,7 @@ from rsc.market.look_ahead import LookAheadProof
 from rsc.trading.records import Phase
 from rsc.trading.series import stitch
 from rsc.trading.statistics import kurtosis, sharpe_ratio, skewness
-from rsc.training.trial import TrialResult
+from rsc.training.task import TrialResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

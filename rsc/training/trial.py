@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,28 +23,24 @@ from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
 from rsc.store.choosing import is_better
-from rsc.store.rows import CheckpointKind, IterationRow, TrialContext
+from rsc.store.rows import CheckpointKind, IterationRow
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
-from rsc.trading.series import AccountSeries
 from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.configuration import configure
 from rsc.training.algorithms.dqn import PointerDQNConfig
 from rsc.training.algorithms.ppo import PointerPPOConfig
-from rsc.training.checkpoints import CheckpointStore, restore
+from rsc.training.checkpoints import restore
 from rsc.training.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.plan import TrialPlan
 from rsc.training.recorder import FLUSH_SECONDS, Recorder
+from rsc.training.task import StopRequestedError, TrialResult, TrialTask
 
 # A checkpoint that may be left out is not worth waiting for a database that is away.
 _OPTIONAL_FLUSH_SECONDS = 5.0
 # Between a signal and the end: pods have little time left.
 _LAST_FLUSH_SECONDS = 45.0
-
-
-class StopRequestedError(Exception):
-    """A signal asked for the end; the trial has checkpointed and closed its episodes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,33 +82,6 @@ class Selection:
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialResult:
-    """What a finished trial found.
-
-    Attributes
-    ----------
-    fold : int
-        Its fold.
-    iterations, steps : int
-        Training behind it.
-    best_iteration : int
-        Iteration of the best checkpoint.
-    validation_series : AccountSeries
-        The agent's account on the validation split.
-    validation, test : dict
-        Performance of the agent and of every baseline, by policy.
-    """
-
-    fold: int
-    iterations: int
-    steps: int
-    best_iteration: int
-    validation_series: AccountSeries
-    validation: dict[Policy, Performance] = field(default_factory=dict)
-    test: dict[Policy, Performance] = field(default_factory=dict)
-
-
 def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm:
     """Build the configured algorithm with its runners and its learner."""
     training = plan.config.training
@@ -121,31 +90,6 @@ def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm
         configure(config, plan, market).set_training(training).build_algo()
     )
     return algorithm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialTask:
-    """What a process needs to know to train one trial; small, and the same after a restart.
-
-    Attributes
-    ----------
-    plan : TrialPlan
-        What to train.
-    context : TrialContext
-        Who writes.
-    checkpoints : CheckpointStore
-        Where its checkpoints lie.
-    last_checkpoint : str or None
-        Where an earlier attempt left its last one; None: there was none.
-    config_digest : str
-        Digest of the configuration that checkpoints must belong to.
-    """
-
-    plan: TrialPlan
-    context: TrialContext
-    checkpoints: CheckpointStore
-    last_checkpoint: str | None
-    config_digest: str
 
 
 class Trial:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from chart_tools import SHAPES, env, main, render, render_shape
 
@@ -170,6 +174,19 @@ def test_no_ray_pod_leaves_before_the_last_checkpoint_is_written(shape):
 
 
 @EVERY_SHAPE
+def test_weights_and_rounds_travel_inside_calls_in_pods_as_on_one_machine(shape):
+    one_machine = "import os, rsc.training; print(os.environ['RAY_max_direct_call_object_size'])"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    said = subprocess.run(
+        [sys.executable, "-c", one_machine], env=clean, capture_output=True, check=True, text=True
+    )
+    for group in render_shape(shape).groups.values():
+        variables = env(main(group))
+        assert variables["RAY_max_direct_call_object_size"] == said.stdout.strip()
+        assert variables["RAY_worker_niceness"] == "0"
+
+
+@EVERY_SHAPE
 def test_ray_pods_have_somewhere_to_write(shape):
     for name, group in render_shape(shape).groups.items():
         mounts = {mount["mountPath"] for mount in main(group)["volumeMounts"]}
@@ -233,11 +250,12 @@ def test_spot_and_on_demand_samplers_offer_the_same():
 
 def test_absent_spot_nodes_cost_minutes_and_not_an_hour():
     variables = env(render_shape("spot").cluster["autoscalerOptions"])
-    assert variables == {"RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S": "180"}
+    assert variables["RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S"] == "180"
 
 
 def test_without_spot_a_pending_pod_is_not_given_up():
-    assert "env" not in render().cluster["autoscalerOptions"]
+    variables = env(render().cluster["autoscalerOptions"])
+    assert variables == {"AUTOSCALER_UPDATE_INTERVAL_S": "1"}, "and is asked for at once"
 
 
 def test_priority_is_only_there_when_it_is_asked_for():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from rsc.config.training import ResourcesConfig
 from rsc.training.cluster_trial import trial_bundles
 from rsc.training.pods import PodClock, group_of, name_of
@@ -101,3 +104,11 @@ def test_a_trial_asks_for_its_gang_with_the_gpu_where_it_learns():
     assert trial_bundles(
         ResourcesConfig(num_env_runners=1, num_learners=1, num_gpus_per_learner=0.5)
     ) == [main, sampler, learner | {"GPU": 0.5}]
+
+
+def test_a_driver_that_only_places_trials_loads_neither_torch_nor_rllib():
+    program = "import sys, rsc.training.run, rsc.training.cluster_trial; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = set(said.stdout.decode().split())
+    assert "rsc.training.task" in loaded
+    assert not loaded & {"torch", "ray.rllib"}

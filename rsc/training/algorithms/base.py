@@ -269,7 +269,7 @@ class ColumnarAlgorithm(Algorithm):
         once, and not once for each runner.
         """
         size = sum(array.nbytes for module in weights.values() for array in module.values())
-        fits = size < int(os.environ["RAY_max_direct_call_object_size"])
+        fits = size < int(os.environ["RAY_max_direct_call_object_size"])  # noqa: SIM112 (Ray's name)
         self._weights = copy.deepcopy(weights) if fits else ray.put(weights)
 
     def _weight_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]] | None:

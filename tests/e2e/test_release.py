@@ -51,7 +51,7 @@ def actors_by_pod(namespace) -> dict[str, set[str]]:
     printed = namespace.exec(head, "python", "-c", ACTORS, container="ray-head")
     found: dict[str, set[str]] = {}
     for name, pod in json.loads(printed.strip().splitlines()[-1]):
-        found.setdefault(pod, set()).add(name)
+        found.setdefault(pod, set()).add(name.rpartition(".")[2])  # Ray may qualify it
     return found
 
 

@@ -19,13 +19,18 @@ from services import ObjectStore, Postgres
 
 Answer = TypeVar("Answer")
 POLL_SECONDS = 1.0
+EVENTS_PRINTED = 25
 
 
 def run(*words: str, given: str | None = None, check: bool = True, seconds: float = 300) -> str:
     """Run a command and return what it printed; its error output is the failure's text."""
-    done = subprocess.run(
-        words, input=given, capture_output=True, text=True, timeout=seconds, check=False
-    )
+    try:
+        done = subprocess.run(
+            words, input=given, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        assert not check, f"{' '.join(words)}: not done within {seconds:.0f} s"
+        return str(late)
     if check:
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
     return done.stdout if check else done.stdout + done.stderr
@@ -193,7 +198,7 @@ class Namespace:
     # --- the end -----------------------------------------------------------------------------
 
     def save(self, test: str, failure: str) -> None:
-        """Keep what a person needs to understand a failure."""
+        """Keep what a person needs to understand a failure, and print the short of it."""
         folder = self.artifacts / test
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "failure.txt").write_text(failure)
@@ -202,6 +207,8 @@ class Namespace:
             (folder / f"{kind}.yaml").write_text(text)
         events = self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)
         (folder / "events.txt").write_text(events)
+        print(self.kubectl("get", "rayjobs,rayclusters,jobs,pods", check=False))
+        print("\n".join(events.splitlines()[-EVENTS_PRINTED:]))
         for pod in self.get("pods") or []:
             name = pod["metadata"]["name"]
             log = self.kubectl("logs", name, "--all-containers", "--tail=2000", check=False)

@@ -20,6 +20,7 @@ from services import ObjectStore, Postgres
 Answer = TypeVar("Answer")
 POLL_SECONDS = 1.0
 EVENTS_PRINTED = 25
+LOOK_SECONDS = 30.0
 
 
 def run(*words: str, given: str | None = None, check: bool = True, seconds: float = 300) -> str:
@@ -122,6 +123,10 @@ class Namespace:
         """Run kubectl in the namespace."""
         return run("kubectl", "-n", self.name, *words, given=given, check=check)
 
+    def look(self, *words: str) -> str:
+        """Return what kubectl says of the namespace, an error too; a stuck cluster soon ends it."""
+        return run("kubectl", "-n", self.name, *words, check=False, seconds=LOOK_SECONDS)
+
     def apply(self, *documents: dict[str, Any]) -> None:
         """Apply documents."""
         self.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(documents))
@@ -203,15 +208,15 @@ class Namespace:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "failure.txt").write_text(failure)
         for kind in ("rayjobs", "rayclusters", "pods", "jobs", "events"):
-            text = self.kubectl("get", kind, "-o", "yaml", check=False)
+            text = self.look("get", kind, "-o", "yaml")
             (folder / f"{kind}.yaml").write_text(text)
-        events = self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)
+        events = self.look("get", "events", "--sort-by=.lastTimestamp")
         (folder / "events.txt").write_text(events)
-        print(self.kubectl("get", "rayjobs,rayclusters,jobs,pods", check=False))
+        print(self.look("get", "rayjobs,rayclusters,jobs,pods"))
         print("\n".join(events.splitlines()[-EVENTS_PRINTED:]))
         for pod in self.get("pods") or []:
             name = pod["metadata"]["name"]
-            log = self.kubectl("logs", name, "--all-containers", "--tail=2000", check=False)
+            log = self.look("logs", name, "--all-containers", "--tail=2000")
             (folder / f"{name}.log").write_text(log)
 
     def delete(self) -> None:

@@ -48,7 +48,7 @@ def tree_of(algorithm="dqn", *, steps=4096, learners=0):
     return tree
 
 
-def long_tree(steps=160_000):
+def long_tree(steps=24 * 4096):
     """Return a run that is long enough for things to happen in its middle."""
     tree = tree_of(steps=steps)
     tree["training"] |= {"iteration_steps": 4096}

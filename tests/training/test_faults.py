@@ -164,22 +164,26 @@ def builtin_lines():
     return read_bytes("builtin:sp500").decode().strip().splitlines()
 
 
-def test_a_live_run_cannot_be_resumed_by_a_second_process(tmp_path):
+def test_a_live_run_is_not_resumed_by_a_second_process_and_a_killed_one_leaves_no_process(tmp_path):
     write_run_file(tmp_path, long_tree())
     url = f"sqlite:///{tmp_path}/rsc.db"
     first = start_rsc("train", "run.yaml", folder=tmp_path, url=url)
     first.wait_for("training for")
     before = who_holds(url)
-    try:
-        second = start_rsc("train", "--resume", "last", folder=tmp_path, url=url)
-        errors = second.finish(code=1)
-        assert who_holds(url) == before
-        validations = first.errors.read_text().count("validation")
-        first.wait_until(lambda: first.errors.read_text().count("validation") > validations)
-    finally:
-        first.kill()
+    second = start_rsc("train", "--resume", "last", folder=tmp_path, url=url)
+    errors = second.finish(code=1)
     assert "live process" in errors
     assert len(errors.strip().splitlines()) <= 4
+    assert who_holds(url) == before
+    validations = first.errors.read_text().count("validation")
+    first.wait_until(lambda: first.errors.read_text().count("validation") > validations)
+
+    assert len(living(first.process.pid)) > 1
+    first.kill()
+    deadline = time.monotonic() + 90
+    while names := living(first.process.pid):
+        assert time.monotonic() < deadline, names
+        time.sleep(1)
 
 
 def who_holds(url):
@@ -244,18 +248,6 @@ def test_killed_env_runners_come_back_with_the_same_bytes(ray_session, algorithm
         for act in (lambda *_: None, disturb)
     ]
     assert digests[0] == digests[1]
-
-
-def test_a_process_that_is_killed_leaves_nothing_that_works_or_writes(tmp_path):
-    write_run_file(tmp_path, long_tree())
-    started = start_rsc("train", "run.yaml", folder=tmp_path, url=f"sqlite:///{tmp_path}/rsc.db")
-    started.wait_for("training for")
-    assert len(living(started.process.pid)) > 1
-    started.kill()
-    deadline = time.monotonic() + 90
-    while names := living(started.process.pid):
-        assert time.monotonic() < deadline, names
-        time.sleep(1)
 
 
 def living(session):

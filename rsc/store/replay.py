@@ -97,7 +97,8 @@ class Replay:
         self._market, self._trading = market, trading
         self._chunk, self._findings = chunk, findings
         places = {name: i for i, name in enumerate(market.instruments)}
-        instrument = np.array([places[name] for name in chunk.instruments], dtype=np.int64)
+        # Names are those of all chunks: one that is not in the market is of no episode here.
+        instrument = np.array([places.get(name, -1) for name in chunk.instruments], dtype=np.int64)
         self._offset = market.offset[instrument[chunk.episodes["instrument"]]]
         self._bars = np.diff(market.offset)[instrument[chunk.episodes["instrument"]]]
 

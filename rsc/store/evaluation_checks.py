@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from rsc.errors import RscError
-from rsc.store.columns import EPISODES, STEPS, TRADES
+from rsc.store.columns import EPISODES, PHASES, POLICIES, STEPS, TRADES
 from rsc.store.findings import Finding, Findings
 from rsc.store.queries import evaluations_in, trial_range
 from rsc.store.reading import read_rows
 from rsc.store.rows import EvaluationRow
 from rsc.trading.performance import performance_of_records
-from rsc.trading.records import EpisodeState, Phase, Policy
+from rsc.trading.records import EpisodeState, Phase
 
 # The same formulas on the same values, possibly on another machine's arithmetic.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
@@ -42,15 +42,15 @@ def check_evaluations(
     done = episodes[episodes["state"] == EpisodeState.COMPLETED]
     there = {(int(e["phase"]), int(e["iteration"]), int(e["policy"])) for e in done}
     for phase, iteration, policy in sorted(there - judged):
-        name = _key(trial_id, Phase(phase), iteration, Policy(policy))
+        name = _key(trial_id, phase, iteration, policy)
         what = "the row is missing: the episodes it judges were completed"
         findings.add(Finding("evaluations", name, what))
 
 
-def _key(trial_id: int, phase: Phase, iteration: int, policy: Policy) -> str:
+def _key(trial_id: int, phase: int, iteration: int, policy: int) -> str:
     return (
-        f"trial_id {trial_id}, phase {phase.name.lower()}, "
-        f"iteration {iteration}, policy {policy.name.lower()}"
+        f"trial_id {trial_id}, phase {PHASES.get(phase, 'unknown')}, "
+        f"iteration {iteration}, policy {POLICIES.get(policy, 'unknown')}"
     )
 
 

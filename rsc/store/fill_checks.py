@@ -123,12 +123,13 @@ def check_steps_against_operations(chunk: Chunk, findings: Findings) -> None:
         findings.differ(STEPS, records, column, total, wrong, "sum over its operations")
     filled = np.bincount(at, weights=made["cause"] == Cause.AGENT, minlength=count) > 0
     wrong = whole & ((records["order_status"] == OrderStatus.FILLED) != filled)
+    words = STEPS.column("order_status").codes
     findings.rows(
         STEPS,
         records,
         wrong,
         lambda row: (
-            f"order_status was {OrderStatus(records['order_status'][row]).name.lower()}, but "
+            f"order_status was {words.get(int(records['order_status'][row]), 'unknown')}, but "
             f"{'an' if filled[row] else 'no'} operation of the agent is there"
         ),
     )

@@ -32,7 +32,7 @@ from rsc.store.fill_checks import (
     check_trades,
 )
 from rsc.store.findings import Finding, Findings
-from rsc.store.queries import RunRow, TrialRow, run_in, trials_in
+from rsc.store.queries import RunRow, TrialRow, run_in, trial_range, trials_in
 from rsc.store.rows import RunState
 from rsc.store.sealing import Seal, plain_checksum, seal
 from rsc.store.step_checks import (
@@ -122,6 +122,7 @@ def verify_run(
         for trial in trials:
             _check_seal(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
+            _check_belonging(connection, trial.trial_id, findings)
             digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
                 digest.add(chunk)
@@ -216,6 +217,17 @@ def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Finding
                     "a value of this row was changed after it was written"
                 )
                 findings.add(Finding(table.name, key, what))
+
+
+def _check_belonging(connection: Connection, trial_id: int, findings: Findings) -> None:
+    """Compare each episode's trial with the one that its id says."""
+    columns, (first, last) = tables.episodes.c, trial_range(trial_id)
+    own = columns.episode_id.between(first, last)
+    torn = (own & (columns.trial_id != trial_id)) | (~own & (columns.trial_id == trial_id))
+    query = sa.select(columns.episode_id, columns.trial_id).where(torn)
+    for episode_id, found in connection.execute(query):
+        what = f"trial_id was {found}, which is not that of its episode_id"
+        findings.add(Finding("episodes", f"episode_id {episode_id}", what))
 
 
 def _plain_checksum(table: sa.Table, row: dict[str, Any]) -> int | None:

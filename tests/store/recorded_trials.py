@@ -202,19 +202,25 @@ def record_run(
 
 
 def execute(store: SqlRunStore, statement: str, **values) -> int:
-    """Do what a hand with a database shell would do; return the number of rows changed."""
+    """Do what a hand with a database shell can do; return the number of rows changed.
+
+    On SQLite that is without foreign keys and checks: a pragma turns them off.
+    """
     with store.engine.connect() as connection:
-        if store.engine.dialect.name == "sqlite":  # as the sqlite3 shell: no foreign keys
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if store.engine.dialect.name == "sqlite":
+            _heed_constraints(connection, heed=False)
         count = connection.execute(sa.text(statement), values).rowcount
         connection.commit()
         if store.engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-            connection.exec_driver_sql("BEGIN")
+            _heed_constraints(connection, heed=True)
     return count
+
+
+def _heed_constraints(connection: sa.Connection, *, heed: bool) -> None:
+    connection.exec_driver_sql("COMMIT")
+    connection.exec_driver_sql(f"PRAGMA foreign_keys = {'ON' if heed else 'OFF'}")
+    connection.exec_driver_sql(f"PRAGMA ignore_check_constraints = {'OFF' if heed else 'ON'}")
+    connection.exec_driver_sql("BEGIN" if heed else "BEGIN IMMEDIATE")
 
 
 def joined(batches: list[RecordBatch], name: str) -> np.ndarray:

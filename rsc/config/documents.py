@@ -21,6 +21,7 @@ from rsc.errors import UserError
 
 # A run fits on a screen or two; a megabyte is a mistake, most likely a price file.
 _MAX_BYTES = 1_000_000
+_PRICE_SUFFIXES = (".csv", ".parquet")
 _EXACT_FLOAT = 2**53
 _INT = re.compile(r"^[-+]?(?:[0-9]+|[0-9]{1,3}(?:_[0-9]{3})+)$")
 _FLOAT = re.compile(
@@ -210,6 +211,10 @@ def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
 
 
 def _read_text(path: Path) -> str:
+    if path.suffix in _PRICE_SUFFIXES:
+        message = f"{path}: was a file of prices, must be the YAML file of a run"
+        hint = "Name the prices in data.sources of one; examples/04-own-prices.yaml shows how."
+        raise UserError(message, hint)
     try:
         if path.is_dir():
             message = f"{path}: was a directory, must be a YAML file"

@@ -96,6 +96,9 @@ def test_files_that_are_no_run_are_refused(refused, write, folder, command):
     assert refused(*command, "empty.yaml") == "empty.yaml: was empty, must hold the keys of a run"
     assert refused(*command, "binary.yaml") == "binary.yaml: was a binary file, must be YAML text"
     assert refused(*command, "folder.yaml") == "folder.yaml: was a directory, must be a YAML file"
+    for prices in ("own.csv", "own.parquet"):
+        message = refused(*command, prices)
+        assert message == f"{prices}: was a file of prices, must be the YAML file of a run"
 
 
 def test_train_without_a_file_is_refused(refused):

@@ -86,8 +86,11 @@ def parse_url(url: str | None) -> URL:
         return parsed.set(drivername="postgresql+psycopg2")
     if parsed is not None and backend == "sqlite":
         return parsed.set(drivername="sqlite+pysqlite")
-    msg = f"{URL_VARIABLE} was {backend}, must be a sqlite:/// or postgresql:// URL"
-    raise UserError(msg, "For example sqlite:///rsc.db or postgresql://user:password@host/rsc")
+    msg = f"the database URL was {backend}, must be a sqlite:/// or postgresql:// URL"
+    hint = (
+        f"Give --database or {URL_VARIABLE} sqlite:///rsc.db or postgresql://user:password@host/rsc"
+    )
+    raise UserError(msg, hint)
 
 
 def create_engine(url: str | None = None, *, connections: int = _CONNECTIONS) -> Engine:

@@ -10,6 +10,7 @@ may stand anywhere on the command line.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import traceback
@@ -104,6 +105,19 @@ submit.register(app)
 status.register(app)
 logs.register(app)
 cancel.register(app)
+
+
+def _unwrap_help(group: typer.Typer) -> None:
+    """Let help text break where the terminal ends, not where the source does."""
+    for command in group.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    for child in group.registered_groups:
+        if child.typer_instance is not None:
+            _unwrap_help(child.typer_instance)
+
+
+_unwrap_help(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

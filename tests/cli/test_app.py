@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from recorded_runs import record_run
@@ -49,6 +50,9 @@ def test_help_of_each_command_shows_an_example_and_fits(rsc, command):
     assert "Exit codes" in outcome.out
     assert "--json" in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 80
+    for line, following in pairwise(outcome.out.partition("╭")[0].splitlines()):
+        if line.strip() and following.strip():  # a line ends where the next word has no room
+            assert len(line.rstrip()) + len(following.split()[0]) >= 79
 
 
 def test_version_is_the_package_version(rsc):

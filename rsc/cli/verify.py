@@ -129,7 +129,8 @@ def _tell(result: VerifyResult, *, json: bool) -> None:
     if not json:
         rows = [[finding.table, finding.key, finding.what] for finding in result.findings]
         print_table((Column("table"), Column("row"), Column("what is wrong")), rows)
-    print_error(f"run {result.run_id}: {result.total} findings in {looked}", _FAILED_HINT)
+    found = f"{count(result.total)} finding{'' if result.total == 1 else 's'}"
+    print_error(f"run {result.run_id}: {found} in {looked}", _FAILED_HINT)
     raise typer.Exit(CheckFailedError.exit_code)
 
 

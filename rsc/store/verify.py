@@ -120,9 +120,7 @@ def verify_run(
         executions = check_executions(connection, run, findings)
         resumable = _left_a_rest(connection, run)
         for trial in trials:
-            _check_seal(connection, trial, findings)
-            _check_plain_rows(connection, trial, findings)
-            _check_belonging(connection, trial.trial_id, findings)
+            _check_trial(connection, trial, findings)
             digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
                 digest.add(chunk)
@@ -190,6 +188,13 @@ def _check_run(run: RunRow, trials: tuple[TrialRow, ...], findings: Findings) ->
         if trial.state is not RunState.COMPLETED:
             what = f"state was {trial.state}, must be completed as its run is"
             findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+
+
+def _check_trial(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+    """Check what is not walked in pieces."""
+    _check_seal(connection, trial, findings)
+    _check_plain_rows(connection, trial, findings)
+    _check_belonging(connection, trial.trial_id, findings)
 
 
 def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:

@@ -201,26 +201,26 @@ def record_run(
     return Recorded(store, run_id, trial, batches)
 
 
-def execute(store: SqlRunStore, statement: str, **values) -> int:
-    """Do what a hand with a database shell can do; return the number of rows changed.
+def execute(store: SqlRunStore, statement: str, *, checks: bool = True, **values) -> int:
+    """Do what a hand with a database shell would do; return the number of rows changed.
 
-    On SQLite that is without foreign keys and checks: a pragma turns them off.
+    In the shell of SQLite nothing asks for foreign keys; without `checks` it was told to ignore
+    these, too.
     """
     with store.engine.connect() as connection:
         if store.engine.dialect.name == "sqlite":
-            _heed_constraints(connection, heed=False)
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            connection.exec_driver_sql(f"PRAGMA ignore_check_constraints = {not checks}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         count = connection.execute(sa.text(statement), values).rowcount
         connection.commit()
         if store.engine.dialect.name == "sqlite":
-            _heed_constraints(connection, heed=True)
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = OFF")
+            connection.exec_driver_sql("BEGIN")
     return count
-
-
-def _heed_constraints(connection: sa.Connection, *, heed: bool) -> None:
-    connection.exec_driver_sql("COMMIT")
-    connection.exec_driver_sql(f"PRAGMA foreign_keys = {'ON' if heed else 'OFF'}")
-    connection.exec_driver_sql(f"PRAGMA ignore_check_constraints = {'OFF' if heed else 'ON'}")
-    connection.exec_driver_sql("BEGIN" if heed else "BEGIN IMMEDIATE")
 
 
 def joined(batches: list[RecordBatch], name: str) -> np.ndarray:

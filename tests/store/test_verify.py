@@ -180,7 +180,7 @@ def other_value(store, table, column, value):
 def execute_unchecked(store, statement, **values):
     if isinstance(values["new"], dict):
         values["new"] = json.dumps(values["new"])
-    return execute(store, statement, **values)
+    return execute(store, statement, checks=False, **values)
 
 
 @pytest.mark.parametrize("table", ["steps", "trades", "trading_operations", "evaluations"])

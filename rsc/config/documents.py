@@ -211,7 +211,7 @@ def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
 
 
 def _read_text(path: Path) -> str:
-    if path.suffix in _PRICE_SUFFIXES:
+    if path.suffix.lower() in _PRICE_SUFFIXES:
         message = f"{path}: was a file of prices, must be the YAML file of a run"
         hint = "Name the prices in data.sources of one; examples/04-own-prices.yaml shows how."
         raise UserError(message, hint)

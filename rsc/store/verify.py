@@ -22,6 +22,7 @@ from rsc.errors import RscError
 from rsc.store import tables
 from rsc.store.chunks import Chunk, chunks
 from rsc.store.digest import RecordDigest
+from rsc.store.encoding import TRIAL_SHIFT
 from rsc.store.engine import check_schema, reading
 from rsc.store.evaluation_checks import check_evaluations
 from rsc.store.execution_checks import check_executions
@@ -32,7 +33,7 @@ from rsc.store.fill_checks import (
     check_trades,
 )
 from rsc.store.findings import Finding, Findings
-from rsc.store.queries import RunRow, TrialRow, run_in, trial_range, trials_in
+from rsc.store.queries import RunRow, TrialRow, run_in, trials_in
 from rsc.store.rows import RunState
 from rsc.store.sealing import Seal, plain_checksum, seal
 from rsc.store.step_checks import (
@@ -116,11 +117,12 @@ def verify_run(
     with overflow, reading(engine) as connection:
         run = run_in(connection, run_id)
         trials = trials_in(connection, run_id)
-        _check_run(run, trials, findings)
+        _check_run(connection, run, trials, findings)
         executions = check_executions(connection, run, findings)
         resumable = _left_a_rest(connection, run)
         for trial in trials:
-            _check_trial(connection, trial, findings)
+            _check_seal(connection, trial, findings)
+            _check_plain_rows(connection, trial, findings)
             digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
                 digest.add(chunk)
@@ -178,7 +180,10 @@ def _left_a_rest(connection: Connection, run: RunRow) -> bool:
     return any(row.outcome in left for row in executions_in(connection, run.run_id))
 
 
-def _check_run(run: RunRow, trials: tuple[TrialRow, ...], findings: Findings) -> None:
+def _check_run(
+    connection: Connection, run: RunRow, trials: tuple[TrialRow, ...], findings: Findings
+) -> None:
+    _check_belonging(connection, trials, findings)
     key = f"run_id {run.run_id}"
     if run.state is not RunState.COMPLETED:
         return
@@ -188,13 +193,6 @@ def _check_run(run: RunRow, trials: tuple[TrialRow, ...], findings: Findings) ->
         if trial.state is not RunState.COMPLETED:
             what = f"state was {trial.state}, must be completed as its run is"
             findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
-
-
-def _check_trial(connection: Connection, trial: TrialRow, findings: Findings) -> None:
-    """Check what is not walked in pieces."""
-    _check_seal(connection, trial, findings)
-    _check_plain_rows(connection, trial, findings)
-    _check_belonging(connection, trial.trial_id, findings)
 
 
 def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:
@@ -224,14 +222,16 @@ def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Finding
                 findings.add(Finding(table.name, key, what))
 
 
-def _check_belonging(connection: Connection, trial_id: int, findings: Findings) -> None:
-    """Compare each episode's trial with the one that its id says."""
-    columns, (first, last) = tables.episodes.c, trial_range(trial_id)
-    own = columns.episode_id.between(first, last)
-    torn = (own & (columns.trial_id != trial_id)) | (~own & (columns.trial_id == trial_id))
-    query = sa.select(columns.episode_id, columns.trial_id).where(torn)
-    for episode_id, found in connection.execute(query):
-        what = f"trial_id was {found}, which is not that of its episode_id"
+def _check_belonging(
+    connection: Connection, trials: tuple[TrialRow, ...], findings: Findings
+) -> None:
+    """Compare each episode's trial with the one that its id says, in one pass over the table."""
+    columns, ids = tables.episodes.c, [trial.trial_id for trial in trials]
+    said = columns.episode_id.bitwise_rshift(TRIAL_SHIFT)
+    torn = (columns.trial_id != said) & (columns.trial_id.in_(ids) | said.in_(ids))
+    query = sa.select(columns.episode_id, columns.trial_id, said).where(torn)
+    for episode_id, found, expected in connection.execute(query):
+        what = f"trial_id was {found}, must be {expected} as its episode_id says"
         findings.add(Finding("episodes", f"episode_id {episode_id}", what))
 
 

@@ -96,7 +96,7 @@ def test_files_that_are_no_run_are_refused(refused, write, folder, command):
     assert refused(*command, "empty.yaml") == "empty.yaml: was empty, must hold the keys of a run"
     assert refused(*command, "binary.yaml") == "binary.yaml: was a binary file, must be YAML text"
     assert refused(*command, "folder.yaml") == "folder.yaml: was a directory, must be a YAML file"
-    for prices in ("own.csv", "own.parquet"):
+    for prices in ("own.csv", "OWN.CSV", "own.parquet"):
         message = refused(*command, prices)
         assert message == f"{prices}: was a file of prices, must be the YAML file of a run"
 

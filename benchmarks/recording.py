@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rounds, iterations = (3, 2) if options.quick else (7, 6)
+    rounds, iterations = (5, 4) if options.quick else (7, 6)
     with (
         tempfile.TemporaryDirectory() as folder,
         postgres(Path(folder) / "pg") as postgres_url,

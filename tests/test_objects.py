@@ -50,16 +50,17 @@ def tcp_server(answer) -> Iterator[str]:
                 except OSError:
                     return
                 held.append(connection)
-                with suppress(ConnectionError):  # the client may go before it has the answer
+                with suppress(OSError):  # the client may go before it has the answer
                     answer(connection)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=10)  # before the connections close: an answer may still be under way
+        assert not thread.is_alive(), "the server still answers"
         for connection in held:
             connection.close()
-        thread.join(timeout=10)
 
 
 @pytest.fixture

@@ -38,21 +38,32 @@ from original_way import Original
 from rsc.training.ray_session import local_ray
 
 BAR_STOCK, BAR_BARE, BAR_ORIGINAL = 8.0, 0.75, 50.0
+LEAST_SECONDS = 0.3  # of CPU that a visit to a contender takes; less repeats badly
 
 
-def measure(
-    contenders: dict[str, Any], rounds: int, *, warm_ups: int = 1
-) -> dict[str, list[float]]:
-    """Return environment steps per CPU second of every round, contenders interleaved."""
+def visit(contender: Any) -> tuple[int, float]:
+    """Return environment steps done and CPU seconds taken."""
+    started, steps, used = time.process_time(), 0, 0.0
+    while used < LEAST_SECONDS:
+        steps += contender.run()
+        used = time.process_time() - started
+    return steps, used
+
+
+def measure(contenders: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+    """Return environment steps per CPU second of every round, contenders interleaved.
+
+    A round visits them there and back, so that a machine that slows down meanwhile slows
+    all of them.
+    """
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for contender in contenders.values():
-        for _ in range(warm_ups):  # compilation, buffers, lazy imports
-            contender.run()
+        contender.run()  # compilation, buffers, lazy imports
     for _ in range(rounds):
-        for name, contender in contenders.items():
-            started = time.process_time()
-            steps = contender.run()
-            rates[name].append(steps / (time.process_time() - started))
+        there = [(name, *visit(contender)) for name, contender in contenders.items()]
+        back = [(name, *visit(contender)) for name, contender in reversed(contenders.items())]
+        for (name, *first), (_, *second) in zip(there, reversed(back), strict=True):
+            rates[name].append((first[0] + second[0]) / (first[1] + second[1]))
     return rates
 
 
@@ -90,7 +101,7 @@ def main() -> None:
     rounds = 2 if options.quick else 7
     with local_ray(run_config(64)), tempfile.TemporaryDirectory() as folder:
         small = {"ours": Ours(64), "stock": Stock(64), "bare": Bare(64)}
-        rates = measure(small, rounds, warm_ups=2)
+        rates = measure(small, rounds)
         recording = {
             "ours_recording": Ours(64, database=Path(folder) / "ours.db"),
             "original": Original(Path(folder) / "original.db"),

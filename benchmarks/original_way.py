@@ -92,6 +92,8 @@ class CommitEachStep(RLlibCallback):
 class Original:
     """Pandas environment, per-step commits, RLlib DQN as it was configured."""
 
+    run_steps = 150
+
     def __init__(self, database: Path) -> None:
         CommitEachStep.path = str(database)
         register_env("rsc-original", RowEnv)
@@ -110,7 +112,9 @@ class Original:
             )
             .rl_module(model_config={"fcnet_hiddens": [64, 64], "fcnet_activation": "relu"})
             .callbacks(CommitEachStep)
-            .reporting(min_sample_timesteps_per_iteration=150, min_time_s_per_iteration=0)
+            .reporting(
+                min_sample_timesteps_per_iteration=self.run_steps, min_time_s_per_iteration=0
+            )
             .debugging(log_level="ERROR")
         )
         self.algorithm = config.build_algo()

@@ -64,6 +64,27 @@ def test_the_dqn_is_compared_at_both_numbers_of_accounts(benchmark):
     assert (found["rounds"], found["steps_per_cpu_second"]["stock_1024"]) == (2, 20)
 
 
+def test_a_round_of_the_dqn_visits_all_contenders_there_and_back(benchmark, monkeypatch):
+    dqn, seconds, runs = benchmark("dqn"), [0.0], []
+    monkeypatch.setattr(dqn.time, "process_time", lambda: seconds[0])
+
+    class Contender:
+        def __init__(self, name: str, costs: list[float]) -> None:
+            self.name, self.costs = name, iter(costs)
+
+        def run(self) -> int:
+            runs.append(self.name)
+            seconds[0] += next(self.costs)
+            return 30
+
+    slowing = {
+        "ours": Contender("ours", [9.0, 0.25, 0.25, 1.0]),
+        "stock": Contender("stock", [9.0, 1.0, 2.0]),
+    }
+    assert dqn.measure(slowing, 1) == {"ours": [90 / 1.5], "stock": [60 / 3.0]}
+    assert runs == ["ours", "stock", "ours", "ours", "stock", "stock", "ours"]
+
+
 def test_the_simulator_is_judged_at_1024_accounts(benchmark):
     simulator = benchmark("simulator")
     speeds = [

@@ -31,8 +31,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
+import numpy as np
 import torch
 from dqn_contenders import Bare, Ours, Stock, run_config
+from numpy.typing import NDArray
 from original_way import Original
 
 from rsc.training.ray_session import local_ray
@@ -41,13 +43,13 @@ BAR_STOCK, BAR_BARE, BAR_ORIGINAL = 8.0, 0.75, 50.0
 LEAST_SECONDS = 0.3  # of CPU that a visit to a contender takes; less repeats badly
 
 
-def visit(contender: Any) -> tuple[int, float]:
+def visit(contender: Any) -> NDArray[np.float64]:
     """Return environment steps done and CPU seconds taken."""
     started, steps, used = time.process_time(), 0, 0.0
     while used < LEAST_SECONDS:
         steps += contender.run()
         used = time.process_time() - started
-    return steps, used
+    return np.array([steps, used])
 
 
 def measure(contenders: dict[str, Any], rounds: int) -> dict[str, list[float]]:
@@ -60,10 +62,11 @@ def measure(contenders: dict[str, Any], rounds: int) -> dict[str, list[float]]:
     for contender in contenders.values():
         contender.run()  # compilation, buffers, lazy imports
     for _ in range(rounds):
-        there = [(name, *visit(contender)) for name, contender in contenders.items()]
-        back = [(name, *visit(contender)) for name, contender in reversed(contenders.items())]
-        for (name, *first), (_, *second) in zip(there, reversed(back), strict=True):
-            rates[name].append((first[0] + second[0]) / (first[1] + second[1]))
+        totals = dict.fromkeys(contenders, np.zeros(2))
+        for name in (*contenders, *reversed(contenders)):
+            totals[name] = totals[name] + visit(contenders[name])
+        for name, (steps, used) in totals.items():
+            rates[name].append(float(steps / used))
     return rates
 
 

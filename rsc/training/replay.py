@@ -82,6 +82,10 @@ class ReplayRing(Checkpointable):
         self._next = int((self._next + length) % self._rows)
         self._filled = min(self._filled + length, self._rows)
 
+    def interrupt(self) -> None:
+        """Note that no episode goes on after the newest step: what follows is another one."""
+        self._columns["truncated"][self._next - 1] = True
+
     def sample(self, count: int, rng: np.random.Generator) -> Columns:
         """Draw transitions with replacement.
 

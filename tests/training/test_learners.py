@@ -118,6 +118,19 @@ def test_the_target_network_is_copied_when_its_steps_are_over(build):
     assert copied == [False, True, False, True]
 
 
+def test_no_step_in_the_ring_follows_an_interrupted_one(build):
+    algorithm = build("dqn")
+    algorithm.train()
+    algorithm.interrupt_episodes()
+    algorithm.set_progress(algorithm.get_progress())  # what a resumed run does
+    algorithm.train()
+    columns = algorithm.ring.get_state()["columns"]
+    goes_on = ~(columns["terminated"] | columns["truncated"])[:-1]
+    assert goes_on.any()
+    following = columns["row"][1:], columns["next_row"][:-1]
+    np.testing.assert_array_equal(following[0][goes_on], following[1][goes_on])
+
+
 def both_networks(network):
     for main, target in network.get_target_network_pairs():
         yield from zip(main.parameters(), target.parameters(), strict=True)

@@ -85,6 +85,18 @@ def test_n_step_sums_stop_at_a_truncation_and_bootstrap_from_its_final_observati
     assert sample["discount"][at[1]] == 0.5
 
 
+def test_n_step_sums_stop_where_episodes_were_interrupted():
+    memory = ring(n_step=3)
+    memory.add(fragment([1.0, 2.0]))
+    memory.interrupt()
+    memory.add(fragment([4.0, 8.0], first_row=50))
+    sample = memory.sample(100, np.random.default_rng(0))
+    at = by_row(sample)
+    assert [sample["reward"][at[row]] for row in (0, 1)] == [1 + 0.5 * 2, 2.0]
+    assert [sample["discount"][at[row]] for row in (0, 1)] == [0.25, 0.5]
+    assert [sample["next_row"][at[row]] for row in (0, 1)] == [2, 2]
+
+
 def test_a_full_ring_forgets_the_oldest_steps():
     memory = ring(capacity=4)
     for first in (0, 3, 6):

@@ -179,6 +179,11 @@ class PointerDQN(ColumnarAlgorithm, DQN):
         columns = self.ring.sample(batches * self._training.batch_size, self._ring_rng)
         return {**self.update_learner(columns), "epsilon": self.epsilon}
 
+    def interrupt_episodes(self) -> None:
+        """Close them in the ring, too, so that no sum of rewards joins two episodes."""
+        super().interrupt_episodes()
+        self.ring.interrupt()
+
     def get_progress(self) -> dict[str, Any]:
         """Add the ring's generator and the share of a batch still owed."""
         own = {"replay_rng": self._ring_rng.bit_generator.state, "owed": self._owed}

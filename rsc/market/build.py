@@ -88,7 +88,8 @@ def common_periods_per_year(bars: tuple[Bars, ...]) -> float:
     Raises
     ------
     UserError
-        Instruments differ by more than 5 %.
+        Instruments differ by more than 5 %, or close at other times: a portfolio of them
+        would have more closes than a year of either has.
     """
     years = [one.periods_per_year for one in bars]
     for one, year in zip(bars, years, strict=True):
@@ -98,7 +99,20 @@ def common_periods_per_year(bars: tuple[Bars, ...]) -> float:
                 f"{years[0]:.6g}, must be alike for one annualisation",
                 hint="Set data.periods_per_year, or train on instruments of one kind.",
             )
+        _require_same_closes(bars[0], one)
     return years[0]
+
+
+def _require_same_closes(first: Bars, other: Bars) -> None:
+    begin, end = max(first.stamp[0], other.stamp[0]), min(first.stamp[-1], other.stamp[-1])
+    stamps = [one.stamp[(one.stamp >= begin) & (one.stamp <= end)] for one in (first, other)]
+    together, alone = len(np.union1d(*stamps)), max(len(stamp) for stamp in stamps)
+    if together > alone * (1 + _YEAR_TOLERANCE):
+        raise UserError(
+            f"{other.instrument} and {first.instrument} closed at {together} different times where "
+            f"one alone had {alone} bars, must close at the same times for one annualisation",
+            hint="Stamp all instruments alike (dates, say), or set data.periods_per_year.",
+        )
 
 
 def _statistics(

@@ -193,7 +193,10 @@ def read_bytes(uri: str) -> bytes:
     TemporaryError
         The object store is away.
     """
-    scheme = urlparse(uri).scheme
+    try:
+        scheme = urlparse(uri).scheme
+    except ValueError as error:
+        raise UserError(f"{uri}: was no URI ({error}), must be a path or a URI") from error
     if scheme == "builtin":
         return _builtin_bytes(uri)
     if is_object_uri(uri):
@@ -253,7 +256,19 @@ def _csv_frame(data: bytes, uri: str) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).replace("Error tokenizing data. C error: ", "").split())
         raise UserError(f"{uri}: was no well-formed CSV ({reason}), must be") from error
+    _refuse_repeated_names(data, uri)
     return _without_blank_end(frame)
+
+
+def _refuse_repeated_names(data: bytes, uri: str) -> None:
+    """Refuse a header that names a column twice: pandas would rename the second unseen."""
+    first = pd.read_csv(
+        io.BytesIO(data), encoding="utf-8-sig", header=None, nrows=1, dtype="str"
+    ).iloc[0]
+    names = first.dropna().str.strip()
+    if names.duplicated().any():
+        twice = names[names.duplicated()].iloc[0]
+        raise UserError(f"{uri}: column {twice!r} appeared twice, must be once")
 
 
 def _without_blank_end(frame: pd.DataFrame) -> pd.DataFrame:
@@ -272,7 +287,13 @@ def _parquet_frame(data: bytes, uri: str) -> pd.DataFrame:
         frame: pd.DataFrame = table.to_pandas(date_as_object=False)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{uri}: was no readable Parquet file ({_first_line(error)})") from error
-    if not isinstance(frame.index, pd.RangeIndex):
+    if frame.index.nlevels > 1:
+        raise UserError(
+            f"{uri}: had an index of {frame.index.nlevels} levels ({list(frame.index.names)}), "
+            "must be one of dates",
+            hint="Write one file for each instrument.",
+        )
+    if not isinstance(frame.index, pd.RangeIndex) and frame.index.name not in frame.columns:
         frame = frame.reset_index(names=frame.index.name or "stamp")
     return frame
 

@@ -76,7 +76,9 @@ class SplitConfig(BaseModel):
     validation_bars: int | None = Field(default=None, ge=1, description="walk_forward: bars.")
     test_bars: int | None = Field(default=None, ge=1, description="walk_forward: bars.")
     step_bars: int | None = Field(
-        default=None, ge=1, description="walk_forward: bars from fold to fold; null: test_bars."
+        default=None,
+        ge=1,
+        description="walk_forward: bars from fold to fold, at least test_bars; null: those.",
     )
     anchored: bool = Field(
         default=False, description="walk_forward: every train range starts at the first bar."
@@ -110,6 +112,11 @@ class SplitConfig(BaseModel):
             raise ValueError(
                 f"train_fraction + validation_fraction was {total:g}, must be below 1 (test is "
                 "the rest and would be empty)"
+            )
+        if self.step_bars and self.test_bars and self.step_bars < self.test_bars:
+            raise ValueError(
+                f"step_bars was {self.step_bars}, must be at least test_bars ({self.test_bars}): "
+                "the test ranges of folds would overlap and count bars twice"
             )
         days = [self.train_start, self.validation_start, self.test_start, self.test_end]
         given = [day for day in days if day is not None]

@@ -29,6 +29,8 @@ MAXIMUM_GAP_SPACINGS = 5.0
 
 _MUST = "must be an ISO 8601 date such as 2024-01-31 or time such as 2024-01-31T15:30:00Z"
 TRADING_DAYS = 252.0
+# A calendar whose days of the week are traded has at least this share of its dates.
+_DENSE = 0.9
 YEAR_DAYS = 365.25
 
 At = Callable[[int], str]
@@ -66,6 +68,8 @@ def periods_per_year(stamp: NDArray[np.int64]) -> float:
     where the latter is 252 if at most five days of the week are active (an exchange),
     365.25 if all seven are, and 365.25 × 6 / 7 for six (currencies from Sunday evening). A
     day of the week is active if it has at least a tenth of the dates of the busiest one.
+    Where a year or more of bars has over a tenth fewer dates than that (three days a week,
+    every second day), the number it has.
     So daily exchange bars give exactly 252, and one-minute bars of 390 a day 98 280.
     Coarser bars: 365.25 days / median spacing.
 
@@ -86,6 +90,9 @@ def periods_per_year(stamp: NDArray[np.int64]) -> float:
     weekday = np.bincount(dates % 7, minlength=7)
     active = int(np.sum(weekday >= max(1.0, weekday.max() / 10)))
     dates_per_year = TRADING_DAYS if active <= 5 else YEAR_DAYS * active / 7
+    years = (dates[-1] - dates[0]) / YEAR_DAYS
+    if years >= 1 and len(dates) < _DENSE * dates_per_year * years:
+        dates_per_year = (len(dates) - 1) / years
     return float(len(stamp) / len(dates) * dates_per_year)
 
 
@@ -168,10 +175,22 @@ def _parse(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series
         missing = column.isna().to_numpy()
         _refuse(missing, column, at, "was empty", _MUST)
         raise UserError(f"{at(0)}: column {column.name!r} was the number {column.iloc[0]}, {_MUST}")
+    _refuse_dates_among_times(column, at=at)
     try:
         return cast("pd.Series[Any]", pd.to_datetime(column, format="ISO8601"))
     except (ValueError, TypeError):
         return _parse_slowly(column, at=at, timezone=timezone)
+
+
+def _refuse_dates_among_times(column: pd.Series[Any], *, at: At) -> None:
+    """Refuse a date where the first row has a time, or the reverse: midnight would be a guess."""
+    given = column.notna().to_numpy()
+    timed = column.astype("str").str.contains(":", regex=False).to_numpy()
+    first = bool(timed[given][:1].any())
+    kind = "a time" if first else "a date without a time"
+    _refuse(
+        given & (timed != first), column, at, "was {value!r}", f"must be {kind} as the first is"
+    )
 
 
 def _parse_slowly(column: pd.Series[Any], *, at: At, timezone: str | None) -> pd.Series[Any]:

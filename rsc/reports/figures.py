@@ -139,7 +139,7 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
         own = trades[trades["side"] == side]
         figure.add_trace(_markers(own, "entry", name, symbol, colour))
     # The exit of a reversal is the entry beside it: only the others get a mark of their own.
-    to_flat = trades[~np.isin(trades["exit_timestamp"], trades["entry_timestamp"])]
+    to_flat = trades[~_reversed(trades)]
     figure.add_trace(_markers(to_flat, "exit", "Exit to flat", "circle-open", palette.QUIET_INK))
     top = figure.layout.yaxis3.domain[1]
     figure.update_layout(
@@ -148,6 +148,19 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
         yaxis4={"tickformat": ".0%", "zeroline": True, "zerolinecolor": palette.ZERO, "nticks": 4},
     )
     figure.add_trace(_exposure_area(path))
+
+
+def _reversed(trades: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which trades ended where the next one of their episode began, the other way."""
+    order = np.lexsort((trades["trade_index"], trades["episode_id"]))
+    before, after = trades[order[:-1]], trades[order[1:]]
+    found = np.zeros(len(trades), np.bool_)
+    found[order[:-1]] = (
+        (before["episode_id"] == after["episode_id"])
+        & (before["exit_timestamp"] == after["entry_timestamp"])
+        & (before["side"] != after["side"])
+    )
+    return found
 
 
 def _markers(

@@ -3,7 +3,8 @@
 A run may hold several tries (a search) and several folds of each. A report shows one try,
 all its folds: the one whose chosen modules did best on the validation split. Of a trial
 it shows the module that was chosen there, and on the test split the one final judgement.
-A run that is still going, was interrupted or has failed shows what it has.
+A run that is still going, was interrupted or has failed shows what it has: of several
+folds those that were judged for every policy, so that all are compared on the same bars.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from rsc.trading.records import (
     Phase,
     Policy,
 )
+from rsc.trading.series import apart, span
 
 Evaluations = tuple[EvaluationRow, ...]
 
@@ -131,7 +133,7 @@ def _episodes(
     names: tuple[str, ...],
 ) -> NDArray[np.void]:
     """Return the completed episodes of a split that are shown, of all folds."""
-    found = [np.zeros(0, EPISODE_DTYPE)]
+    found = []
     for trial_id, table in tables.items():
         records = table.records.copy()
         code = np.array([names.index(name) for name in table.instruments], dtype=np.int16)
@@ -142,7 +144,23 @@ def _episodes(
         of_baseline = records["policy"] != Policy.AGENT
         kept = (records["phase"] == phase) & (records["state"] == EpisodeState.COMPLETED)
         found.append(records[kept & (of_agent | of_baseline)])
-    return np.concatenate(found)
+    return np.concatenate([np.zeros(0, EPISODE_DTYPE), *comparable(found)])
+
+
+def comparable(folds: list[NDArray[np.void]]) -> list[NDArray[np.void]]:
+    """Return the folds that can be joined: judged for every policy, none over another's bars.
+
+    The baselines of a fold are judged at its end. Where no fold has them all, the agent
+    stands alone.
+    """
+    judged = [episodes for episodes in folds if len(episodes)]
+    policies = [set(episodes["policy"].tolist()) for episodes in judged]
+    everyone = set().union(*policies)
+    whole = [one for one, found in zip(judged, policies, strict=True) if found == everyone]
+    if not whole:
+        whole = [episodes[episodes["policy"] == Policy.AGENT] for episodes in judged]
+        whole = [episodes for episodes in whole if len(episodes)]
+    return [whole[position] for position in apart([span(episodes) for episodes in whole])]
 
 
 def _shown_iteration(phase: Phase, chosen: int | None, rows: Evaluations) -> int:

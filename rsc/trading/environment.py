@@ -78,14 +78,7 @@ class _Batch:
 
     def begin(self, index: NDArray[np.int64], options: dict[str, Any] | None = None) -> None:
         """Begin the next episode of each of `index`; `options` replace what was drawn."""
-        instrument, start, end = self._sampler.draw(index, self._number[index])
-        if options:
-            unknown = options.keys() - _OPTIONS
-            if unknown:
-                raise ValueError(f"options had {sorted(unknown)}, may have {sorted(_OPTIONS)}")
-            instrument = options.get("instrument", instrument)
-            start = options.get("start", start)
-            end = options.get("end", end)
+        instrument, start, end = self._choose(index, options or {})
         ids = self._begun[index] * len(self._begun) + index
         self.simulator.begin(
             index,
@@ -98,6 +91,31 @@ class _Batch:
         )
         self._number[index] += 1
         self._begun[index] += 1
+
+    def _choose(
+        self, index: NDArray[np.int64], options: dict[str, Any]
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Draw instrument, start and end; `options` replace them, within the ranges."""
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise ValueError(f"options had {sorted(unknown)}, may have {sorted(_OPTIONS)}")
+        if not options:
+            return self._sampler.draw(index, self._number[index])
+        wanted, count = options.get("instrument", -1), len(self._ranges)
+        if "instrument" in options and not np.isin(wanted, np.arange(count)).all():
+            raise ValueError(f"options had instrument {wanted}, must be 0 to {count - 1}")
+        instrument, start, end = self._sampler.draw(index, self._number[index], wanted)
+        start = np.broadcast_to(options.get("start", start), len(index))
+        end = np.broadcast_to(options.get("end", end), len(index))
+        first, last = np.array([(bars.start, bars.end) for bars in self._ranges])[instrument].T
+        outside = (start < first) | (end <= start) | (end > last)
+        if outside.any():
+            at = int(np.argmax(outside))
+            raise ValueError(
+                f"options gave an episode from bar {start[at]} to {end[at]} of instrument "
+                f"{instrument[at]}, must lie within {first[at]} to {last[at]}"
+            )
+        return instrument, start, end
 
     def restart(self, options: dict[str, Any] | None) -> None:
         """Interrupt what runs and begin an episode in every account."""

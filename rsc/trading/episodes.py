@@ -121,7 +121,7 @@ class EpisodeSampler:
         self._longest = np.maximum(shortest, np.minimum(steps, longest))
 
     def draw(
-        self, index: ArrayLike, number: ArrayLike
+        self, index: ArrayLike, number: ArrayLike, instrument: ArrayLike = -1
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return instrument, start and end of the episodes `number` of accounts `index`.
 
@@ -129,6 +129,8 @@ class EpisodeSampler:
         ----------
         index, number : array of int64, shape (K,)
             Accounts; which episode of each, from 0.
+        instrument : array of int64, shape (K,) or ()
+            Which instrument; -1 draws one.
 
         Returns
         -------
@@ -141,6 +143,7 @@ class EpisodeSampler:
         _draw(
             self._keys[accounts],
             numbers,
+            np.broadcast_to(np.asarray(instrument, np.int64), len(accounts)),
             self._start,
             self._end,
             self._shortest,
@@ -192,12 +195,19 @@ def _below(word: Any, bound: int) -> Any:
 
 @njit(cache=True)
 def _draw(
-    keys: Any, numbers: Any, first: Any, last: Any, shortest: Any, longest: Any, drawn: Any
+    keys: Any,
+    numbers: Any,
+    chosen: Any,
+    first: Any,
+    last: Any,
+    shortest: Any,
+    longest: Any,
+    drawn: Any,
 ) -> None:
     """Write instrument, start and end of each episode into the rows of `drawn`."""
     for k in range(len(numbers)):
         words = _philox(keys[k, 0], keys[k, 1], numbers[k])
-        i = _below(words[0], len(first))
+        i = chosen[k] if chosen[k] >= 0 else _below(words[0], len(first))
         length = shortest[i] + _below(words[1], longest[i] - shortest[i] + 1)
         start = first[i] + _below(words[2], last[i] - first[i] - length + 1)
         drawn[0, k] = i

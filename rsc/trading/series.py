@@ -123,6 +123,34 @@ def stitch(parts: Sequence[AccountSeries]) -> AccountSeries:
     )
 
 
+def apart(spans: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the positions of spans that can be stitched, in order of time.
+
+    A span is a first and a last stamp. One that begins before the end of the span kept
+    before it is left out: its bars would count twice, and the series would look longer, and
+    its Sharpe ratio surer, than it is.
+    """
+    kept: list[int] = []
+    for position in sorted(range(len(spans)), key=lambda one: (spans[one], one)):
+        if not kept or spans[position][0] >= spans[kept[-1]][1]:
+            kept.append(position)
+    return kept
+
+
+def span(episodes: NDArray[np.void]) -> tuple[int, int]:
+    """Return the first and the last stamp of episodes; there must be one."""
+    return int(episodes["start_timestamp"].min()), int(episodes["end_timestamp"].max())
+
+
+def _require_apart(episodes: NDArray[np.void]) -> None:
+    folds = np.unique(episodes["fold"])
+    kept = apart([span(episodes[episodes["fold"] == fold]) for fold in folds])
+    for position, fold in enumerate(folds):
+        if position not in kept:
+            msg = f"fold {fold} began before the one before it had ended, must follow it"
+            raise UserError(msg, "bars that are judged twice would make one series look longer")
+
+
 def series_of_records(
     episodes: NDArray[np.void], steps: NDArray[np.void], trades: NDArray[np.void]
 ) -> AccountSeries:
@@ -138,9 +166,10 @@ def series_of_records(
     Raises
     ------
     UserError
-        If no episode completed or steps of one are missing.
+        If no episode completed, steps of one are missing or folds overlap in time.
     """
     done = episodes[episodes["state"] == EpisodeState.COMPLETED]
+    _require_apart(done)
     order = np.lexsort((done["episode_id"], done["start_timestamp"]))
     groups: list[list[_DatedSeries]] = []
     fold, end = None, 0
@@ -177,10 +206,11 @@ def _side_by_side(accounts: list[_DatedSeries]) -> AccountSeries:
         own = account.series
         closes = np.searchsorted(account.stamp, stamps, side="right")  # 0: not begun yet
         values[1:] += own.values[closes]
-        at = np.searchsorted(stamps, account.stamp)
-        traded[at] += own.traded_share * own.values[:-1]
-        held[at] += np.abs(own.exposure) * own.values[1:]
-        in_market[at] |= own.in_market
+        traded[np.searchsorted(stamps, account.stamp)] += own.traded_share * own.values[:-1]
+        value = np.nan_to_num(np.abs(own.exposure)) * own.values[1:]
+        lasting = stamps <= account.stamp[-1]  # between its bars it holds what it held
+        held += lasting * np.concatenate([[0.0], value])[closes]
+        in_market |= lasting & np.concatenate([[False], own.in_market])[closes]
     exposure = np.where(values[1:] > 0, held / values[1:], np.nan)
     return account_series(
         values,

@@ -7,7 +7,7 @@ from typing import Any
 
 from rsc.market.look_ahead import LookAheadProof
 from rsc.trading.records import Phase
-from rsc.trading.series import stitch
+from rsc.trading.series import apart, stitch
 from rsc.trading.statistics import kurtosis, sharpe_ratio, skewness
 from rsc.training.task import TrialResult
 
@@ -59,10 +59,14 @@ def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict
 
 
 def try_statistics(results: tuple[TrialResult, ...]) -> dict[str, Any]:
-    """Return the per-bar Sharpe ratio of a try, stitched over its folds, and its moments."""
+    """Return the per-bar Sharpe ratio of a try, stitched over its folds, and its moments.
+
+    Of folds whose validation ranges overlap only those that follow one another count.
+    """
     if not results:
         return {}
-    returns = stitch([result.validation_series for result in results]).returns
+    kept = apart([result.validation_span for result in results])
+    returns = stitch([results[position].validation_series for position in kept]).returns
     return {
         "sharpe": sharpe_ratio(returns),
         "step_count": len(returns),

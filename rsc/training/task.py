@@ -59,6 +59,8 @@ class TrialResult:
         Iteration of the best checkpoint.
     validation_series : AccountSeries
         The agent's account on the validation split.
+    validation_span : tuple of int
+        First and last stamp of it.
     validation, test : dict
         Performance of the agent and of every baseline, by policy.
     """
@@ -68,5 +70,6 @@ class TrialResult:
     steps: int
     best_iteration: int
     validation_series: AccountSeries
+    validation_span: tuple[int, int]
     validation: dict[Policy, Performance] = field(default_factory=dict)
     test: dict[Policy, Performance] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from rsc.store.choosing import is_better
 from rsc.store.rows import CheckpointKind, IterationRow
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
+from rsc.trading.series import span
 from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.configuration import configure
 from rsc.training.algorithms.dqn import PointerDQNConfig
@@ -302,6 +303,7 @@ class Trial:
             steps=steps,
             best_iteration=best,
             validation_series=validation.series,
+            validation_span=span(validation.records.episodes),
             validation={
                 Policy.AGENT: validation.performance,
                 **self._judge_baselines(Phase.VALIDATION),

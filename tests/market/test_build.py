@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,16 @@ class TestPeriodsPerYear:
         with pytest.raises(UserError, match="must be alike for one annualisation"):
             common_periods_per_year(two + hourly)
         assert build_market(two + hourly, FEATURES, periods_per_year=252).periods_per_year == 252
+
+    def test_instruments_that_close_at_other_times_are_refused_unless_it_is_set(self, two):
+        later = replace(two[1], stamp=two[1].stamp + 5 * 3600 * 10**9)
+        with pytest.raises(UserError, match=r"closed at .* different times where one alone had"):
+            common_periods_per_year((two[0], later))
+        assert build_market((two[0], later), FEATURES, periods_per_year=252).periods_per_year == 252
+
+    def test_some_holidays_of_their_own_are_not_other_times(self, two):
+        holidays = replace(two[1], stamp=np.delete(two[1].stamp, range(40, len(two[1]), 40)))
+        assert common_periods_per_year((two[0], holidays)) == 252
 
 
 def test_the_digest_is_of_the_bars_alone(two):

@@ -85,10 +85,12 @@ class TestFiles:
         frame["Date"] = pd.to_datetime(frame["Date"])
         frame.to_parquet(tmp_path / "times.parquet")
         frame.set_index("Date").to_parquet(tmp_path / "indexed.parquet")
+        frame.set_index("Date", drop=False).to_parquet(tmp_path / "both.parquet")
         frame["Date"] = frame["Date"].dt.date
         frame.to_parquet(tmp_path / "dates.parquet")
         digests = {load(tmp_path / f"{n}.parquet").digest for n in ("strings", "times", "dates")}
-        digests |= {load(tmp_path / "indexed.parquet").digest, load(write(CSV)).digest}
+        digests |= {load(tmp_path / f"{n}.parquet").digest for n in ("indexed", "both")}
+        digests.add(load(write(CSV)).digest)
         assert len(digests) == 1
 
     def test_decimals_are_read_exactly(self, write):
@@ -137,6 +139,34 @@ class TestWrongFiles:
         pd.read_csv(write(CSV)).to_parquet(tmp_path / "whole.parquet")
         whole = (tmp_path / "whole.parquet").read_bytes()
         assert ": was no readable Parquet file" in refusal(write(whole[:200], "cut.parquet"))
+
+    def test_a_parquet_file_of_several_instruments(self, write, tmp_path):
+        frame = pd.read_csv(write(CSV)).assign(ticker="A")
+        frame.set_index(["Date", "ticker"]).to_parquet(tmp_path / "many.parquet")
+        assert ": had an index of 2 levels" in refusal(tmp_path / "many.parquet")
+
+    def test_a_name_that_is_no_uri(self):
+        assert ": was no URI (Invalid IPv6 URL), must be" in refusal("s3://my[bucket/prices.csv")
+
+    def test_a_column_that_comes_twice(self, write):
+        header = HEADER.replace("High", "Close")
+        assert refusal(write(f"{header}\n{ROWS[0]}\n{ROWS[1]}\n")) == (
+            ": column 'Close' appeared twice, must be once"
+        )
+
+    @pytest.mark.parametrize(
+        ("dates", "must"),
+        [
+            (("2024-01-02", "2024-01-03 15:30"), "a date without a time as the first is"),
+            (("2024-01-02 15:30", "2024-01-03"), "a time as the first is"),
+        ],
+    )
+    def test_dates_among_times(self, write, dates, must):
+        rows = [
+            ",".join([date, *row.split(",")[1:]]) for date, row in zip(dates, ROWS, strict=False)
+        ]
+        said = refusal(write("\n".join([HEADER, *rows]) + "\n"))
+        assert said == f":3: column 'Date' was {dates[1]!r}, must be {must}"
 
     def test_a_header_alone(self, write):
         assert refusal(write(HEADER + "\n")) == ": had 0 row(s) of prices, must have at least 2"
@@ -200,7 +230,7 @@ class TestWrongRows:
             (
                 "2024-01-04T16:00:00Z,104,106,100,101,1",
                 "Date",
-                "'2024-01-04T16:00:00Z', must have the offset of the first row (none)",
+                "'2024-01-04T16:00:00Z', must be a date without a time as the first is",
             ),
             ("2024-13-04,104,106,100,101,1", "Date", f"'2024-13-04', {ISO}"),
             ("", "Date", f"empty, {ISO}"),

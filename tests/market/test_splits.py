@@ -151,9 +151,15 @@ class TestWalkForward:
         assert [edges(fold)[0] for fold in folds] == [(0, 46), (0, 56), (0, 66)]
 
     def test_another_step_and_the_last_folds_only(self):
-        config = self.CONFIG.model_copy(update={"step_bars": 5, "maximum_folds": 2})
+        config = self.CONFIG.model_copy(update={"step_bars": 12, "maximum_folds": 2})
         folds = cut(config, days(105))
-        assert [edges(fold)[2] for fold in folds] == [(90, 99), (95, 104)]
+        assert [edges(fold)[2] for fold in folds] == [(82, 91), (94, 103)]
+
+    def test_tests_that_would_overlap_are_refused(self):
+        with pytest.raises(ValidationError, match=r"step_bars was 9, must be at least test_bars"):
+            SplitConfig(
+                kind="walk_forward", train_bars=50, validation_bars=20, test_bars=10, step_bars=9
+            )
 
     def test_tests_of_all_folds_do_not_overlap(self):
         tests = [edges(fold)[2] for fold in cut(self.CONFIG, days(300), gap=4)]
@@ -269,12 +275,13 @@ def configs(draw) -> SplitConfig:
             validation_start=date.fromordinal(date(1970, 1, 1).toordinal() + first),
             test_start=date.fromordinal(date(1970, 1, 1).toordinal() + second),
         )
+    test = draw(st.integers(5, 20))
     return SplitConfig(
         kind="walk_forward",
         train_bars=draw(st.integers(10, 40)),
         validation_bars=draw(st.integers(5, 20)),
-        test_bars=draw(st.integers(5, 20)),
-        step_bars=draw(st.none() | st.integers(3, 30)),
+        test_bars=test,
+        step_bars=draw(st.none() | st.integers(test, 30)),
         anchored=draw(st.booleans()),
     )
 

@@ -158,6 +158,11 @@ class TestPeriodsPerYear:
         index = pd.bdate_range("2020-01-01", "2022-01-01").union(pd.DatetimeIndex(["2021-01-02"]))
         assert self.per_year(index) == 252
 
+    def test_bars_of_some_days_only_have_as_many_as_there_are(self):
+        days = pd.bdate_range("2014-01-01", "2018-01-01")
+        assert self.per_year(days[days.day_of_week % 2 == 0]) == pytest.approx(157, abs=1)
+        assert self.per_year(days[::2]) == pytest.approx(130.5, abs=1)
+
     def test_weekly_bars(self):
         assert self.per_year(pd.date_range("2020-01-03", periods=100, freq="7D")) == 365.25 / 7
 

@@ -166,6 +166,14 @@ def test_entries_are_marked_and_reversals_only_once(judged_split: SplitRecords) 
     assert marks["Exit to flat"] == 1  # always in the market: only the end of the split
 
 
+def test_a_trade_that_was_stopped_in_its_own_bar_has_an_exit(judged_split: SplitRecords) -> None:
+    trade = judged_split.only(Policy.AGENT).trades[:1].copy()
+    trade["exit_timestamp"] = trade["entry_timestamp"]
+    figure = split_figure([policy_path(judged_split, Policy.AGENT, 0)], trade)
+    marks = {trace.name: len(trace.x) for trace in figure.data if trace.mode == "markers"}
+    assert marks["Exit to flat"] == 1
+
+
 def test_a_large_range_of_values_is_drawn_on_a_logarithm() -> None:
     dates = ["2018-01-01", "2018-01-02", "2018-01-03"]
     assert split_figure([path_of(dates, [100, 300, 500])]).layout.yaxis.type == "log"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from report_examples import LOOK_BACKS, TEST, VALIDATION, momentum, run_agent, sp500
 
 from rsc.config.load import config_digest, config_mapping
@@ -17,7 +18,7 @@ from rsc.market.sources import DataConfig, SourceConfig
 from rsc.market.splits import BarRange
 from rsc.reports.data import ReportData
 from rsc.reports.html import render_report
-from rsc.reports.load import load_report
+from rsc.reports.load import comparable, load_report
 from rsc.reports.tables import judged
 from rsc.store.rows import (
     CheckpointKind,
@@ -32,7 +33,7 @@ from rsc.store.rows import (
 from rsc.store.store import SqlRunStore, open_store
 from rsc.trading.baselines import run_baselines
 from rsc.trading.performance import performance_of_records
-from rsc.trading.records import Phase, Policy, RecordBatch
+from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
 from rsc.trading.rules import TradingConfig
 
 RUN = "20261122-181503-k3f9"
@@ -290,3 +291,34 @@ def test_a_configuration_of_another_version_is_shown_as_it_is(written: Written) 
 def test_an_unknown_run_is_one_sentence(written: Written) -> None:
     with pytest.raises(UserError, match="20261122-181503-k3f0"):
         load_report(written.store.engine, "20261122-181503-k3f0")
+
+
+def fold_of(fold: int, start: int, end: int, *policies: Policy) -> NDArray[np.void]:
+    """One completed episode for each policy."""
+    episodes = np.zeros(len(policies), EPISODE_DTYPE)
+    episodes["fold"], episodes["policy"] = fold, policies
+    episodes["start_timestamp"], episodes["end_timestamp"] = start, end
+    return episodes
+
+
+BOTH = (Policy.AGENT, Policy.BUY_AND_HOLD)
+
+
+@pytest.mark.parametrize(
+    ("folds", "shown"),
+    [
+        # the baselines of a fold that is not over are not judged yet
+        ([fold_of(0, 0, 10, *BOTH), fold_of(1, 10, 20, Policy.AGENT)], {(0, p) for p in BOTH}),
+        ([fold_of(0, 0, 10, Policy.AGENT), fold_of(1, 10, 20, Policy.AGENT)], {(0, 0), (1, 0)}),
+        # no bar twice
+        ([fold_of(f, 10 * f, 10 * f + 20, *BOTH) for f in range(3)],
+         {(f, p) for f in (0, 2) for p in BOTH}),
+        ([], set()),
+    ],
+)  # fmt: skip
+def test_folds_are_joined_where_all_policies_were_judged_on_bars_of_their_own(
+    folds: list[NDArray[np.void]], shown: set[tuple[int, int]]
+) -> None:
+    kept = [(row["fold"], row["policy"]) for fold in comparable(folds) for row in fold]
+    assert len(kept) == len(shown)
+    assert set(kept) == shown

@@ -129,6 +129,19 @@ def test_options_choose_instrument_start_and_end():
         env.reset(options={"begin": 3})
 
 
+def test_options_stay_within_the_ranges():
+    env = single(ranges=(BarRange(10, 110), BarRange(10, 60)), keep_records=True)
+    for _ in range(20):
+        env.reset(options={"instrument": 1})
+    episodes = env.drain().episodes
+    assert set(episodes["instrument"]) == {1}
+    assert episodes["start_bar_index"].min() >= 10
+    with pytest.raises(ValueError, match="from bar 20 to 61 of instrument 1, must lie within 10"):
+        env.reset(options={"instrument": 1, "start": 20, "end": 61})
+    with pytest.raises(ValueError, match="options had instrument 2, must be 0 to 1"):
+        env.reset(options={"instrument": 2})
+
+
 def test_a_reset_in_the_middle_interrupts_the_episode():
     env = single(keep_records=True)
     env.reset(seed=1)

@@ -26,7 +26,7 @@ from rsc.trading.records import (
     TRADE_DTYPE,
     EpisodeState,
 )
-from rsc.trading.series import account_series, series_of_records, stitch
+from rsc.trading.series import account_series, apart, series_of_records, stitch
 
 SP500 = Path(next(iter(rsc.market.__path__))) / "data" / "sp500_daily.csv"
 SPECIFICATION = Path(__file__).parents[2] / "docs" / "performance-metrics.md"
@@ -278,18 +278,47 @@ def test_accounts_of_several_instruments_are_a_portfolio_in_equal_parts() -> Non
     steps["timestamp"] = [20, 30, 20, 40]
     steps["portfolio_value"] = [110, 121, 90, 80]
     steps["traded_value"], steps["exposure"] = [50, 0, 30, 20], [0.5, 0, -0.5, 1]
-    steps["position"] = [1, 0, 0, 1]
+    steps["position"] = [1, 0, -1, 1]
     trades = np.zeros(2, TRADE_DTYPE)
     trades["episode_id"], trades["pnl"] = [11, 12], [21, -20]
     found = series_of_records(episodes, steps, trades)
     assert found.values.tolist() == [200, 200, 211, 201]
     assert found.returns == pytest.approx([0, 0.055, 201 / 211 - 1])
     assert found.traded_share == pytest.approx([80 / 200, 0, 20 / 211])
-    assert found.exposure == pytest.approx([(55 + 45) / 200, 0, 80 / 201])
-    assert found.in_market.tolist() == [True, False, True]
+    assert found.exposure == pytest.approx([(55 + 45) / 200, 45 / 211, 80 / 201])
+    assert found.in_market.tolist() == [True, True, True]
     assert found.trade_pnl.tolist() == [21, -20]
     judged = metrics.performance_of_records(episodes, steps, trades, periods_per_year=252)
     assert (judged.total_return, judged.bars) == (pytest.approx(0.005), 3)
+
+
+def test_an_account_in_debt_does_not_hide_what_the_others_hold() -> None:
+    episodes = np.zeros(2, EPISODE_DTYPE)
+    episodes["episode_id"], episodes["step_count"] = [11, 12], 1
+    episodes["start_timestamp"], episodes["end_timestamp"] = 10, 20
+    episodes["state"], episodes["initial_portfolio_value"] = EpisodeState.COMPLETED, 100
+    steps = np.zeros(2, STEP_DTYPE)
+    steps["episode_id"], steps["timestamp"] = [11, 12], 20
+    steps["portfolio_value"], steps["exposure"] = [-1, 100], [np.nan, 1.0]
+    steps["position"] = [0, 1]
+    found = series_of_records(episodes, steps, np.zeros(0, TRADE_DTYPE))
+    assert found.exposure == pytest.approx([100 / 99])
+    assert found.in_market.tolist() == [True]
+
+
+def test_folds_over_the_same_bars_are_not_one_series() -> None:
+    episodes = np.zeros(2, EPISODE_DTYPE)
+    episodes["episode_id"], episodes["fold"], episodes["step_count"] = [11, 12], [0, 1], 2
+    episodes["start_timestamp"], episodes["end_timestamp"] = [10, 20], [30, 40]
+    episodes["state"], episodes["initial_portfolio_value"] = EpisodeState.COMPLETED, 100
+    with pytest.raises(UserError, match="fold 1 began before the one before it had ended"):
+        series_of_records(episodes, np.zeros(0, STEP_DTYPE), np.zeros(0, TRADE_DTYPE))
+
+
+def test_of_spans_that_overlap_those_that_follow_one_another_are_kept() -> None:
+    assert apart([(5, 9), (0, 4), (4, 6), (9, 12)]) == [1, 2, 3]
+    assert apart([(0, 10), (5, 15), (10, 20), (15, 25), (20, 30)]) == [0, 2, 4]
+    assert apart([]) == []
 
 
 def test_an_episode_with_a_missing_step_cannot_be_judged() -> None:

@@ -49,6 +49,7 @@ def _live(market: Market, bars: tuple[Bars, ...]) -> None:
     width = _WINDOW * market.features.shape[1] + simulator.account.shape[1]
     out = np.empty((4, width), np.float32)
     gather_windows(market.features, simulator.row, _WINDOW, simulator.account, out)
+    simulator.open_episodes()
     simulator.interrupt()
 
 

@@ -12,6 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rsc.errors import RscError
 from rsc.store.tables import EVALUATION_METRICS
 from rsc.trading.records import Phase, Policy
@@ -67,6 +70,23 @@ class NewRun:
     seed: int
     image_digest: str | None = None
     host: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cut:
+    """Where a trial goes on: what its checkpoint has behind it.
+
+    Attributes
+    ----------
+    iteration : int
+        Training iterations; 0 without a checkpoint.
+    open_episodes : ndarray of EPISODE_DTYPE
+        Running rows of the episodes that go on, with the counts of their steps, operations
+        and closed trades.
+    """
+
+    iteration: int
+    open_episodes: NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,10 @@ from rsc.store.engine import await_database, create_engine, prepare_database
 from rsc.store.executions import ExecutionFacts, ExecutionOutcome, Heartbeat
 from rsc.store.lifecycle import RunLifecycle
 from rsc.store.patience import FAILOVER_SECONDS
+from rsc.store.rewind import rewind_trial
 from rsc.store.rows import (
     CheckpointRow,
+    Cut,
     EvaluationRow,
     IterationRow,
     NewRun,
@@ -84,6 +86,9 @@ class RunStore(Protocol):
         self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]
     ) -> int:
         """Return the id of the trial, creating it when it is new."""
+
+    def rewind(self, trial: TrialContext, cut: Cut) -> None:
+        """Remove what was recorded beyond the checkpoint that the trial goes on from."""
 
     def append(self, trial: TrialContext, batch: RecordBatch) -> None:
         """Write records; rows that are there already stay as they are."""
@@ -210,6 +215,23 @@ class SqlRunStore(RunLifecycle):
             return int(found)
 
         return self._write(create)
+
+    def rewind(self, trial: TrialContext, cut: Cut) -> None:
+        """Remove what was recorded beyond the checkpoint that the trial goes on from.
+
+        Raises
+        ------
+        SupersededError
+            When a newer attempt has begun or the run has ended.
+        TemporaryError
+            When the database is away: nothing was removed, ask again.
+        """
+
+        def take_back(connection: Connection) -> None:
+            fence_trial(connection, trial)
+            rewind_trial(connection, trial, cut)
+
+        self._write(take_back)
 
     def append(self, trial: TrialContext, batch: RecordBatch) -> None:
         """Write records; rows that are there already stay as they are.

@@ -171,8 +171,8 @@ def check_chunk(
 def _left_a_rest(connection: Connection, run: RunRow) -> bool:
     """Return whether episodes may still be running in a run that ended in order.
 
-    A start that was lost leaves episodes beyond the last checkpoint. The next one goes on
-    with them; if it is interrupted before it gets there, they wait for the one after it.
+    A start that was lost leaves episodes beyond the last checkpoint. The next one takes
+    them back when it begins to train; if it is interrupted before that, they stay a while.
     """
     if run.state is not RunState.INTERRUPTED:
         return False

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rsc.errors import TemporaryError
-from rsc.store.rows import CheckpointRow, EvaluationRow, IterationRow, TrialContext
+from rsc.store.rows import CheckpointRow, Cut, EvaluationRow, IterationRow, TrialContext
 from rsc.store.spool import Payload, Spool, Write
 from rsc.store.store import RunStore
 from rsc.trading.records import RecordBatch, join_records
@@ -94,6 +94,18 @@ class SpoolingWriter:
         """Take the place of a checkpoint."""
         self._send_after_gathered("add_checkpoint", trial, row)
 
+    def rewind(self, trial: TrialContext, cut: Cut, timeout: float) -> None:
+        """Remove what was recorded beyond a checkpoint, after all that waits is written.
+
+        Raises
+        ------
+        TemporaryError
+            When the database did not come back in `timeout` seconds.
+        """
+        self._send_gathered()
+        self._attempt = max(self._attempt, trial.attempt)
+        self._await(lambda: self._drain(wait=False) and self._rewound(trial, cut), timeout)
+
     def flush(self, timeout: float) -> None:
         """Return when everything taken is in the database.
 
@@ -108,8 +120,11 @@ class SpoolingWriter:
             When it did not come back in time; the writes stay in the spool.
         """
         self._send_gathered()
+        self._await(lambda: self._drain(wait=False), timeout)
+
+    def _await(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not self._drain(wait=False):
+        while not done():
             left = deadline - time.monotonic()
             if left <= 0:
                 msg = (
@@ -154,11 +169,17 @@ class SpoolingWriter:
         return True
 
     def _written(self, write: Write) -> bool:
-        """Write to the database; False when it is away, and then not again at once."""
+        return self._done(lambda store: getattr(store, write.method)(write.trial, write.payload))
+
+    def _rewound(self, trial: TrialContext, cut: Cut) -> bool:
+        return self._done(lambda store: store.rewind(trial, cut))
+
+    def _done(self, work: Callable[[RunStore], None]) -> bool:
+        """Do it in the database; False when that is away, and then not again at once."""
         try:
             if self._store is None:
                 self._store = self._store_factory()
-            getattr(self._store, write.method)(write.trial, write.payload)
+            work(self._store)
         except TemporaryError:
             self._drop_store()
             self._not_before = time.monotonic() + self._delay

@@ -20,10 +20,11 @@ from rsc.market.matrix import Market
 from rsc.trading.accounts import ACCOUNT_DTYPE, START_DTYPE, account_size
 from rsc.trading.bar import BAR_DTYPE
 from rsc.trading.buffers import RecordBuffers
-from rsc.trading.records import RecordBatch
+from rsc.trading.records import EPISODE_DTYPE, RecordBatch
 from rsc.trading.rules import TradingConfig, kernel_params
 from rsc.trading.step_kernel import (
     begin_accounts,
+    describe_open,
     interrupt_accounts,
     step_accounts,
     unfit_start,
@@ -181,6 +182,15 @@ class Simulator:
         interrupt_accounts(
             self._params, self._prices, self._bar, records, self._accounts, self._outputs
         )
+
+    def open_episodes(self) -> NDArray[np.void]:
+        """Return the running rows of open episodes, with the counts of what they hold so far.
+
+        Nothing is recorded, nothing changes. `trade_count` counts closed trades.
+        """
+        rows = np.zeros(int(self.active.sum()), EPISODE_DTYPE)
+        describe_open(self._params, self._accounts, self.active, rows)
+        return rows
 
     def drain(self) -> RecordBatch:
         """Return a copy of the records since the last drain."""

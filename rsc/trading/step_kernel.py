@@ -223,6 +223,20 @@ def _keep_fills(bar: Any, operations: Any, trades: Any, used: Any) -> None:
         used[3] += 1
 
 
+@njit(cache=True, error_model="numpy")
+def describe_open(params: Any, accounts: Any, active: Any, episodes: Any) -> None:
+    """Write the running row of every open episode, with its counts so far."""
+    used = 0
+    for i in range(len(active)):
+        if active[i]:
+            account, episode = accounts[i], episodes[used]
+            write_start(params[0], account, episode)
+            episode.step_count = account.step_index
+            episode.operation_count = account.operation_count
+            episode.trade_count = account.trade_count
+            used += 1
+
+
 @njit(error_model="numpy")
 def _live_through(params: Any, bar: Any, account: Any, target: float) -> int:
     """Let the bar happen up to its close (events 1 to 6); return the order's status."""

@@ -143,7 +143,8 @@ def save_checkpoint(
         shutil.rmtree(hidden, ignore_errors=True)
         algorithm.save_to_path(str(hidden))
         manifest = _manifest(hidden, algorithm, config_digest, progress)
-        _write_synced(hidden / MANIFEST, json.dumps(manifest, sort_keys=True, indent=1))
+        (hidden / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+        _sync(hidden)
         _replace(hidden, folder / name)
     except OSError as error:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -160,7 +161,7 @@ def _replace(hidden: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
     hidden.rename(final)
-    _sync_folder(final.parent)
+    _sync_path(final.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -319,15 +320,14 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _sync(folder: Path) -> None:
+    """Bring a folder and all that is in it to the disk."""
+    for path in (*folder.rglob("*"), folder):
+        _sync_path(path)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,7 +10,7 @@ and begin inside a step (same-step reset): the columns hold no empty transitions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,19 +136,31 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         epsilon: float = 1.0,
         weights: Mapping[str, Any] | None = None,
         **_: Any,
-    ) -> Reply | None:
+    ) -> Reply | RscError | None:
         """Step every account `rollout_fragment_length` times.
 
         A repeated round (its answer was lost or late) is answered from memory: the
         accounts have moved on. A round that is not the next one is not answered: this is
-        a new process, which must be given its state first.
+        a new process, which must be given its state first. An error is answered, not
+        raised: RLlib would take it for the death of the runner and begin again.
         """
         if round_number == self._last_round and self._last_reply is not None:
             return self._last_reply
         if round_number != self._last_round + 1:
             return None
-        if weights is not None:
-            self.set_state({COMPONENT_RL_MODULE: weights})
+        try:
+            if weights is not None:
+                self.set_state({COMPONENT_RL_MODULE: weights})
+            self._last_reply = self._sample(round_number, iteration, epsilon)
+        except ray.exceptions.RayError:
+            raise  # the weights were lost with another process: it may go well next time
+        except RscError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 (the driver raises it)
+            return RscError(f"env runner {self._index}: unexpected {type(error).__name__}: {error}")
+        return self._last_reply
+
+    def _sample(self, round_number: int, iteration: int, epsilon: float) -> Reply:
         self.simulator.iteration = iteration
         length = self.plan.config.training.rollout_fragment_length
         columns = empty_columns(length, self._count, self.simulator.account.shape[1])
@@ -158,10 +170,9 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         records = self.simulator.drain()
         self._metrics_num_env_steps_sampled.inc(value=length * self._count)
         self._last_round = round_number
-        self._last_reply = Reply(
+        return Reply(
             runner=self._index, columns=columns, records=records, state=self._accounts_state()
         )
-        return self._last_reply
 
     def _step(self, step: int, columns: Columns, epsilon: float) -> None:
         simulator = self.simulator
@@ -278,3 +289,14 @@ def episode_returns(records: RecordBatch) -> NDArray[np.float64]:
     ended = episodes["state"] == EpisodeState.COMPLETED
     returns: NDArray[np.float64] = episodes["episode_return"][ended]
     return returns
+
+
+def replies_in(answers: Iterable[Reply | RscError | None]) -> list[Reply]:
+    """Return the replies; raise what went wrong in a runner and would go wrong again."""
+    found = []
+    for answer in answers:
+        if isinstance(answer, RscError):
+            raise answer
+        if answer is not None:
+            found.append(answer)
+    return found

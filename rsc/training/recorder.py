@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rsc.errors import RscError, TemporaryError
 from rsc.store.engine import create_engine
 from rsc.store.lease import SupersededError
-from rsc.store.rows import TrialContext
+from rsc.store.rows import Cut, TrialContext
 from rsc.store.store import SqlRunStore
 from rsc.store.writer import SpoolingWriter
 from rsc.trading.records import RecordBatch, join_records
@@ -63,12 +63,12 @@ class _Writer:
                 seen = pods.sample() if pods is not None else {}
                 answer = store.heartbeat(self._run_id, self._attempt, **seen)
                 self._status = RecorderStatus(cancel_requested=answer.cancel_requested)
-            except TemporaryError:
-                continue  # the lease may run out; the next write will tell
-            except RscError as error:
+            except SupersededError as error:
                 # Another attempt took over: every write says so, and training is told.
                 self._status = RecorderStatus(superseded=error.message)
                 return
+            except RscError:
+                continue  # the lease may run out; the next write will tell
 
     def status(self) -> RecorderStatus:
         return self._status
@@ -85,6 +85,10 @@ class _Writer:
     def write(self, sender: int, method: str, trial: TrialContext, row: Any) -> None:
         self._require_newest(sender)
         getattr(self._writer, method)(trial, row)
+
+    def rewind(self, sender: int, trial: TrialContext, cut: Cut, timeout_seconds: float) -> None:
+        self._require_newest(sender)
+        self._writer.rewind(trial, cut, timeout_seconds)
 
     def flush(self, sender: int, timeout_seconds: float) -> None:
         self._require_newest(sender)
@@ -144,6 +148,16 @@ class Recorder:
     def take_back(self) -> None:
         """Become the only sender again: what a trial's process still sends is refused."""
         self._sender = int(_get(self.actor.attach.remote()))
+
+    def rewind(self, trial: TrialContext, cut: Cut, seconds: float = FLUSH_SECONDS) -> None:
+        """Return when the database holds nothing of the trial beyond its checkpoint.
+
+        Raises
+        ------
+        TemporaryError, SupersededError
+            As `flush`.
+        """
+        _get(self.actor.rewind.remote(self._sender, trial, cut, seconds))
 
     def append(self, trial: TrialContext, batch: RecordBatch) -> None:
         """Take records; waits only while too many are under way."""

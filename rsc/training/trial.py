@@ -23,7 +23,7 @@ from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
 from rsc.store.choosing import is_better
-from rsc.store.rows import CheckpointKind, IterationRow
+from rsc.store.rows import CheckpointKind, Cut, IterationRow
 from rsc.trading.performance import Performance
 from rsc.trading.records import Phase, Policy, RecordBatch
 from rsc.trading.series import span
@@ -138,6 +138,12 @@ class Trial:
         self.recorder.append(self.context, batch)
 
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
+        """Go on from the newest checkpoint; what was recorded beyond it is taken back."""
+        self._load_newest(algorithm)
+        cut = Cut(iteration=algorithm.iteration, open_episodes=algorithm.open_episodes())
+        self.recorder.rewind(self.context, cut)
+
+    def _load_newest(self, algorithm: ColumnarAlgorithm) -> None:
         checkpoint = self.task.checkpoints.newest(config_digest=self.task.config_digest)
         if checkpoint is None and self.task.last_checkpoint is None:
             return

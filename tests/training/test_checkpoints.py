@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,23 @@ def test_a_checkpoint_that_is_saved_again_is_the_newer_one_and_nothing_else_is_l
     found = checkpoints.newest(config_digest=DIGEST)
     assert (content(found), found.digest, found.path) == (b"new", saved.digest, saved.path)
     assert [path.name for path in checkpoints.folder.iterdir()] == ["checkpoint-000007"]
+
+
+def test_everything_of_a_checkpoint_is_on_the_disk_before_it_can_be_seen(checkpoints, monkeypatch):
+    synced, seen_at = [], []
+
+    def fsync(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        seen_at.append(seen(checkpoints.folder))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    saved = save(checkpoints, 7, b"x")
+    parts = {path.relative_to(saved.path) for path in saved.path.rglob("*")}
+    assert len(parts) > 2
+    hidden = [path for path, names in zip(synced, seen_at, strict=True) if not names]
+    root = min(hidden, key=lambda path: len(path.parts))
+    assert {path.relative_to(root) for path in hidden} == parts | {Path()}
+    assert synced[-1] == checkpoints.folder
 
 
 def test_a_kill_at_any_moment_of_a_second_save_leaves_one_of_both_whole(tmp_path):

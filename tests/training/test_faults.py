@@ -21,7 +21,7 @@ from rsc.market.sources import read_bytes
 from rsc.store.digest import record_digest
 from rsc.store.engine import create_engine
 from rsc.store.executions import list_executions
-from rsc.store.queries import find_run, list_runs
+from rsc.store.queries import find_run, list_iterations, list_runs, list_trials
 from rsc.store.verify import verify_run
 from rsc.training.trial import build_algorithm
 
@@ -120,6 +120,60 @@ def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path):
     (run,) = list_runs(engine)
     assert (run.state, run.attempt) == ("completed", 3)
     assert verify_run(engine, run.run_id).findings == ()
+
+
+# Python that runs in a start before it trains: something happens to it in an iteration.
+IN_ITERATION = """
+import os, signal
+from rsc.training import checkpoints, trial
+
+iterate, replace = trial.Trial._iterate, checkpoints._replace
+
+def happen(self, algorithm):
+    if algorithm.iteration + 1 == {at}:
+        os.kill(os.getpid(), signal.{name})
+    iterate(self, algorithm)
+
+def die(hidden, final):
+    if final.name == "{dies_at}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(hidden, final)
+
+trial.Trial._iterate, checkpoints._replace = happen, die
+"""
+
+
+def test_a_start_that_comes_otherwise_leaves_nothing_of_the_one_before(tmp_path):
+    """Records beyond the checkpoint are not those of the next start: it is told to stop
+    elsewhere, or its time is over. Every start here goes on from iteration 10."""
+    tree = small_tree()
+    tree["training"] |= {"total_steps": 20 * 1024}
+    tree["evaluation"]["interval"] = 10
+    write_run_file(tmp_path, tree)
+    url = f"sqlite:///{tmp_path}/rsc.db"
+    resume = ("train", "--resume", "last")
+
+    # told to end, its records are in the database; killed before its checkpoint is there
+    dying = IN_ITERATION.format(at=13, name="SIGTERM", dies_at="checkpoint-000013")
+    started = start_rsc("train", "run.yaml", folder=tmp_path, url=url, before=dying)
+    started.finish(code=-signal.SIGKILL)
+    # killed some iterations later
+    killed = IN_ITERATION.format(at=17, name="SIGKILL", dies_at="")
+    start_rsc(*resume, folder=tmp_path, url=url, before=killed).finish(code=-signal.SIGKILL)
+    # ends in order, before it comes to where the one before was
+    stopped = IN_ITERATION.format(at=14, name="SIGTERM", dies_at="checkpoint-000099")
+    start_rsc(*resume, folder=tmp_path, url=url, before=stopped).finish(code=130)
+    assert_ended_in_order(tmp_path, url)
+    # killed again, and then there is no time left
+    start_rsc(*resume, folder=tmp_path, url=url, before=killed).finish(code=-signal.SIGKILL)
+    start_rsc(*resume, "--time-budget", "1", folder=tmp_path, url=url).finish()
+
+    engine = create_engine(url)
+    (run,) = list_runs(engine)
+    assert (run.state, run.attempt) == ("completed", 5)
+    assert verify_run(engine, run.run_id).findings == ()
+    (trial,) = list_trials(engine, run.run_id)
+    assert [row.iteration for row in list_iterations(engine, trial.trial_id)] == [*range(1, 16)]
 
 
 def assert_ended_in_order(folder, url):

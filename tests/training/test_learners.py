@@ -173,6 +173,14 @@ def test_the_surrogate_takes_the_worse_of_ratio_and_clipped_ratio(build):
     assert found["kl"] == pytest.approx(kl)
 
 
+def test_a_policy_that_left_an_action_for_good_is_far_away_and_not_diverged(build):
+    """exp(-200) is 0 in 32 bits; its logarithm is not asked for."""
+    algorithm = build("ppo", actions=(0, 1))
+    found = ppo_step(algorithm, old_logp=[200.0 - math.log(2)], advantage=[1.0], target=[0.25])
+    assert found["kl"] == pytest.approx(199)
+    assert all(math.isfinite(value) for value in found.values())
+
+
 @pytest.mark.parametrize(
     ("old_logp", "advantage", "norm"),
     [

@@ -30,12 +30,13 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
-from rsc.trading.records import RecordBatch
+from rsc.trading.records import EPISODE_DTYPE, RecordBatch
 from rsc.trading.simulator import Simulator
 from rsc.training.env_runner import (
     ACCOUNTS_KEY,
     Reply,
     episode_returns,
+    replies_in,
 )
 from rsc.training.learner import STATE_AFTER_UPDATE
 from rsc.training.plan import TrialPlan
@@ -48,6 +49,11 @@ _PATIENCE_ROUNDS = 5
 _LEAST_PATIENCE_SECONDS = 30.0
 # Before the first answer: a runner loads its compiled kernels.
 _FIRST_PATIENCE_SECONDS = 120.0
+
+
+class _RoundAbandonedError(Exception):
+    """A round was given up; all that is known is as it was before it."""
+
 
 RecordSink = Callable[[RecordBatch], None]
 
@@ -71,6 +77,8 @@ class ColumnarAlgorithm(Algorithm):
         self._longest_round = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sampling")
         self._pairs = self._weight_pairs()
+        if self.env_runner is None:  # the first request carries weights, as every other does
+            self._keep_for_runners(self.inference_weights())
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
         """Build none: the ring of the subclass takes its place."""
@@ -117,7 +125,11 @@ class ColumnarAlgorithm(Algorithm):
         remote = self.plan.config.resources.num_env_runners > 0
         pending: Future[list[Reply]] | None = None
         while self.steps < goal:
-            replies = pending.result() if pending is not None else self._ask(self._request())
+            try:
+                replies = pending.result() if pending is not None else self._ask(self._request())
+            except _RoundAbandonedError:
+                self._round -= 1
+                return
             self.steps += self.steps_per_round
             pending = None
             if remote and self.overlaps and self.steps < goal and not self.stop_requested():
@@ -153,7 +165,7 @@ class ColumnarAlgorithm(Algorithm):
 
     def _ask(self, request: dict[str, Any]) -> list[Reply]:
         if self.env_runner is not None:
-            replies = [self.env_runner.sample(**request)]
+            replies = replies_in([self.env_runner.sample(**request)])
         else:
             replies = self._ask_remote(request)
         for reply in replies:
@@ -166,11 +178,13 @@ class ColumnarAlgorithm(Algorithm):
         answers = group.foreach_env_runner(
             "sample", kwargs=request, local_env_runner=False, timeout_seconds=self._patience
         )
-        replies = {reply.runner: reply for reply in answers if reply is not None}
+        replies = {reply.runner: reply for reply in replies_in(answers)}
         if len(replies) == len(expected):
             self._longest_round = max(self._longest_round, time.monotonic() - began)
         wait = self.plan.recovery_seconds
         while missing := sorted(expected - replies.keys()):
+            if self.stop_requested():  # there may be less time left than a lost runner needs
+                raise _RoundAbandonedError
             if time.monotonic() - began > wait:
                 raise TemporaryError(
                     f"env runner {missing[0]} did not come back within {wait:.0f} s",
@@ -198,9 +212,6 @@ class ColumnarAlgorithm(Algorithm):
         if not healthy:
             time.sleep(0.2)
             return []
-        if self._weights is None:
-            self._keep_for_runners(self.inference_weights())
-            request["weights"] = self._weights
         for index in healthy:
             if index in self._runner_states:
                 state = {ACCOUNTS_KEY: self._runner_states[index]}
@@ -218,7 +229,7 @@ class ColumnarAlgorithm(Algorithm):
             remote_worker_ids=healthy,
             timeout_seconds=self._patience,
         )
-        return [reply for reply in answers if reply is not None]
+        return replies_in(answers)
 
     def _take_records(self, records: RecordBatch) -> None:
         self.returns.extend(episode_returns(records).tolist())
@@ -230,14 +241,25 @@ class ColumnarAlgorithm(Algorithm):
 
         No runner is asked, as it may be lost: its last answer holds all that it knows.
         """
-        config = self.plan.config
-        for index, accounts in sorted(self._runner_states.items()):
-            count = config.resources.num_envs_per_env_runner
-            simulator = Simulator(self.market, config.trading, accounts=count)
-            simulator.set_state(accounts["simulator"])
+        for index, simulator in self._simulators():
             simulator.interrupt()
             self._take_records(simulator.drain())
-            self._runner_states[index] = accounts | {"simulator": simulator.get_state()}
+            state = self._runner_states[index] | {"simulator": simulator.get_state()}
+            self._runner_states[index] = state
+
+    def open_episodes(self) -> NDArray[np.void]:
+        """Return the running rows of all open episodes (`Simulator.open_episodes`)."""
+        rows = [simulator.open_episodes() for _, simulator in self._simulators()]
+        return np.concatenate([np.zeros(0, EPISODE_DTYPE), *rows])
+
+    def _simulators(self) -> Iterator[tuple[int, Simulator]]:
+        """Yield the accounts of every runner as they stood at its last answer."""
+        config = self.plan.config
+        count = config.resources.num_envs_per_env_runner
+        for index, accounts in sorted(self._runner_states.items()):
+            simulator = Simulator(self.market, config.trading, accounts=count)
+            simulator.set_state(accounts["simulator"])
+            yield index, simulator
 
     # --- learning -----------------------------------------------------------------------
 

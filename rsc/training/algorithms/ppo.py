@@ -178,7 +178,8 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
         training, network = self._training, self.network()
         out = network.forward_train({RLlibColumns.OBS: observation})
         logits = out[RLlibColumns.ACTION_DIST_INPUTS].log_softmax(1)
-        ratio = (logits.gather(1, action[:, None])[:, 0] - old_logp).exp()
+        log_ratio = logits.gather(1, action[:, None])[:, 0] - old_logp
+        ratio = log_ratio.exp()
         clipped = ratio.clamp(1 - training.clip, 1 + training.clip)
         policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
         value = network.compute_values({}, embeddings=out[RLlibColumns.EMBEDDINGS])
@@ -195,7 +196,7 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
             "policy_loss": policy_loss.detach(),
             "value_loss": value_loss.detach(),
             "entropy": entropy.detach(),
-            "kl": (ratio - 1 - ratio.log()).detach().mean(),
+            "kl": (ratio - 1 - log_ratio).detach().mean(),
             "gradient_norm": norm.detach(),
         }
 

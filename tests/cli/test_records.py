@@ -287,6 +287,15 @@ def test_reset_removes_its_scope_and_nothing_else(rsc):
     assert rsc("runs", "--json").document["count"] == 0
 
 
+def test_a_run_that_has_not_ended_in_time_is_one_document_with_json(rsc, example):
+    record_run(FIRST, example, state=RunState.RUNNING)
+    outcome = rsc("stop", FIRST, "--wait", "0.1", "--json")
+    assert outcome.code == 4
+    assert outcome.document == {"run_id": FIRST, "cancel_requested": True, "ended": False}
+    assert outcome.err.startswith(f"error: run {FIRST} had not ended after 0.1 s, it was asked to")
+    assert rsc("stop", FIRST, "--wait", "0.1").code == 4
+
+
 @pytest.mark.usefixtures("database")
 def test_resume_of_last_skips_completed_runs(rsc):
     rsc("reset", "--run", "20260103", "--yes")

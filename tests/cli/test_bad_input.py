@@ -72,6 +72,12 @@ def test_wrong_overrides_are_refused_as_they_were_typed(refused, write, override
     assert message.startswith(sentence)
 
 
+@pytest.mark.parametrize("path", ["features.columns.{}.period", "{}"])
+def test_an_index_of_thousands_of_digits_is_refused(refused, write, path):
+    message = refused("train", write(WORLD), "--set", f"{path.format('9' * 5000)}=3")
+    assert message == "--set: an index had 5000 digits, must have at most 9"
+
+
 def test_no_data_is_refused(refused, write):
     assert refused("train", write("name: x\n")).startswith(
         "run.yaml: data was missing, must be given"

@@ -44,7 +44,12 @@ _REGION_CODES = frozenset(
 )
 # The last is what versitygw says of a key that it does not know, with status 404.
 _ACCESS_CODES = frozenset({"ExpiredToken", "InvalidToken", "XAdminUserNotFound"})
-_BUSY_CODES = frozenset({"SlowDown", "RequestTimeout", "429"})
+_ROLE_HINT = "Look at the role of the pod and at the agent that gives its credentials."
+# The second line is what the service of roles says, with status 400.
+_BUSY_CODES = frozenset(
+    {"SlowDown", "RequestTimeout", "429", "RequestLimitExceeded"}
+    | {"Throttling", "ThrottlingException", "IDPCommunicationError"}
+)
 
 _Result = TypeVar("_Result")
 
@@ -327,6 +332,11 @@ def _explained(uri: str) -> Iterator[None]:
             f"{uri}: the object store could not be reached ({_first_line(error)})",
             hint=_REACH_HINT,
         ) from error
+    except (exceptions.CredentialRetrievalError, exceptions.MetadataRetrievalError) as error:
+        raise TemporaryError(
+            f"{uri}: the S3 credentials could not be fetched ({_first_line(error)})",
+            hint=_ROLE_HINT,
+        ) from error
     except (exceptions.BotoCoreError, ValueError) as error:
         raise UserError(f"{uri}: could not be reached in S3 ({_first_line(error)})") from error
 
@@ -345,10 +355,11 @@ def _refusal(
             f"{uri}: the bucket was asked in a wrong region ({code})",
             hint=f"Set AWS_REGION to {home or 'the region of the bucket'}.",
         )
-    if status in (401, 403) or code in _ACCESS_CODES:
+    busy = status >= 500 or code in _BUSY_CODES
+    if not busy and (status in (401, 403) or code in _ACCESS_CODES):
         hint = "Set this machine's clock." if code == "RequestTimeTooSkewed" else _ACCESS_HINT
         return UserError(f"{uri}: the object store refused access ({code})", hint=hint)
-    if status >= 500 or code in _BUSY_CODES:
+    if busy:
         return TemporaryError(f"{uri}: the object store failed ({status} {code}); try again later")
     return UserError(f"{uri}: the object store answered {status} {code}")
 

@@ -320,6 +320,32 @@ class TestServersThatFail:
             refusal(read_object, "s3://prices/x", error=TemporaryError)
             assert time.monotonic() - began < 30
 
+    def test_an_agent_of_credentials_that_is_away_is_temporary(self, s3_environment):
+        s3_environment.delenv("AWS_ACCESS_KEY_ID")
+        s3_environment.delenv("AWS_SECRET_ACCESS_KEY")
+        s3_environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/role")
+        said = refusal(read_object, "s3://prices/x", error=TemporaryError)
+        assert said.startswith(": the S3 credentials could not be fetched (Error when retrieving")
+
+    @pytest.mark.parametrize(
+        "code",
+        ["Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"],
+    )
+    @pytest.mark.parametrize("status", [400, 403])
+    def test_a_server_that_is_asked_too_often_is_temporary(self, s3_environment, code, status):
+        body = f"<Error><Code>{code}</Code></Error>".encode()
+
+        def answer(connection: socket.socket) -> None:
+            connection.recv(65536)
+            head = f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            connection.shutdown(socket.SHUT_RDWR)
+
+        with tcp_server(answer) as endpoint:
+            s3_environment.setenv("AWS_ENDPOINT_URL", endpoint)
+            said = refusal(read_object, "s3://prices/x", error=TemporaryError)
+        assert said == f": the object store failed ({status} {code}); try again later"
+
     def test_an_answer_that_breaks_off_is_asked_for_again(self, s3_environment):
         asked: list[int] = []
 

@@ -10,11 +10,13 @@ may stand anywhere on the command line.
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import os
+import select
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -46,6 +48,8 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_ROOM_HINT = "Free some space, or write it elsewhere."
 
 # typer ships its own copy of click in some versions: its root exception is reached by name.
 _UsageError = typer.BadParameter.__mro__[1]
@@ -129,10 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return _run(words)
-    except BrokenPipeError:
-        _silence_stdout()  # the reader of our pipe has enough
-        return EXIT_OK
+        with _stdout_held() as held:
+            try:
+                return _run(words)
+            except (BrokenPipeError, SystemExit) as error:
+                return _answer_broken_pipe(error, held)
     except BaseException as error:  # noqa: BLE001 (this is the one error edge)
         if debug:
             traceback.print_exc()
@@ -148,20 +153,59 @@ def _run(words: list[str]) -> int:
     return code if isinstance(code, int) else EXIT_OK
 
 
+@contextlib.contextmanager
+def _stdout_held() -> Iterator[int | None]:
+    """Hold where stdout leads: the libraries point it elsewhere when they meet a broken pipe."""
+    held = None
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        held = os.dup(sys.stdout.fileno())
+    try:
+        yield held
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _answer_broken_pipe(error: BrokenPipeError | SystemExit, held: int | None) -> int:
+    """Return 0 if the reader of our output has enough; raise what else was broken.
+
+    typer and rich make an exit with 1 of every broken pipe, that of a socket included.
+    """
+    broken = error.__context__ if isinstance(error, SystemExit) else error
+    if not isinstance(broken, BrokenPipeError):
+        raise error
+    if held is None or not _reader_left(held):
+        raise broken
+    _silence_stdout()
+    return EXIT_OK
+
+
+def _reader_left(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def _explain(error: BaseException, *, as_json: bool) -> int:
-    """Say what went wrong, once, and return the exit code for it."""
+    """Say what went wrong, once, and return the exit code for it, even if nobody can hear it."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_FAILED
     message, hint, code = _words_for(error)
     if not message:
         return code
-    print_error(message, hint)
-    if as_json:
-        print_json({"error": message, "hint": hint})
+    with contextlib.suppress(OSError, SystemExit):
+        print_error(message, hint)
+    try:
+        if as_json:
+            print_json({"error": message, "hint": hint})
+    except OSError:
+        _silence_stdout()
     return code
 
 
 def _words_for(error: BaseException) -> tuple[str, str, int]:
+    if isinstance(error, OSError):
+        return _words_for_files(error)
     if isinstance(error, RscError):
         return error.message, error.hint, error.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
@@ -170,8 +214,20 @@ def _words_for(error: BaseException) -> tuple[str, str, int]:
         return _usage_words(error)
     if isinstance(error, MemoryError):
         return "out of memory", "Use fewer accounts, bars or env runners.", EXIT_FAILED
+    return _unexpected(error)
+
+
+def _words_for_files(error: OSError) -> tuple[str, str, int]:
     if isinstance(error, PermissionError) and error.filename is not None:
         return f"{error.filename} may not be used by this user", "Check its rights.", EXIT_FAILED
+    if error.errno in _NO_ROOM and error.filename is None and _stdout_is_full():
+        _silence_stdout()
+        reason = os.strerror(error.errno).lower()
+        return f"the output could not be written: {reason}", _ROOM_HINT, EXIT_FAILED
+    return _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> tuple[str, str, int]:
     text = " ".join(str(error).split()) or "no message"
     message = f"unexpected {type(error).__name__}: {text}"
     return message, "This is a bug in rsc: run again with --debug and report it.", EXIT_FAILED
@@ -187,6 +243,19 @@ def _usage_words(error: BaseException) -> tuple[str, str, int]:
     message = format_message() if callable(format_message) else str(error)
     message = message[:1].lower() + message[1:].rstrip(".")
     return message, f"{command} --help shows what it takes.", EXIT_USAGE
+
+
+def _stdout_is_full() -> bool:
+    """Whether it is stdout that has no room: an empty line does not go there either."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    try:
+        os.write(descriptor, b"\n")
+    except OSError:
+        return True
+    return False
 
 
 def _silence_stdout() -> None:

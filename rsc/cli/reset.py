@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rsc.cli.records import Records
     from rsc.store.reset import ResetPlan, ResetScope
 
-_AGE = re.compile(r"^(\d{1,6})(m|h|d|w)$")
+_AGE = re.compile(r"^([0-9]{1,9})(m|h|d|w)$")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_OLDEST = timedelta(days=36_500)
 _SHOWN_RUNS = 10
 
 
@@ -88,7 +89,11 @@ def _age(text: str) -> timedelta:
     if match is None:
         message = f"--older-than was {text!r}, must be a number with m, h, d or w"
         raise UserError(message, "Thirty days are 30d.")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    age = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if age > _OLDEST:
+        message = f"--older-than was {text!r}, must be at most {_OLDEST.days}d (100 years)"
+        raise UserError(message, "Nothing is that old; thirty days are 30d.")
+    return age
 
 
 def _scope(

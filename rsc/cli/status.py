@@ -22,6 +22,7 @@ from rsc.cli.output import (
     NOTHING,
     Column,
     number_column,
+    print_error,
     print_facts,
     print_json,
     print_table,
@@ -102,7 +103,7 @@ def status(
     if json:
         print_json(_document(found))
     if watch:
-        _judge(found)
+        _judge(found, as_json=json)
 
 
 def _list(rayjobs: tuple[Json, ...], namespace: str, *, as_json: bool) -> None:
@@ -330,7 +331,7 @@ def _line(found: _Status) -> str:
     return words + (f"; {causes[0].what}" if causes else "")
 
 
-def _judge(found: _Status) -> None:
+def _judge(found: _Status, *, as_json: bool) -> None:
     from rsc.cluster.causes import explain
     from rsc.cluster.observed import run_id_of
     from rsc.cluster.views import Phase, phase_of
@@ -341,4 +342,8 @@ def _judge(found: _Status) -> None:
     causes = explain(found.observed)
     why = f": {causes[0].what}" if causes else ""
     message = f"run {run_id_of(found.observed.rayjob)} was {phase}, must be completed{why}"
-    raise CheckFailedError(message, causes[0].hint if causes else "")
+    hint = causes[0].hint if causes else ""
+    if as_json:  # the document is out: one is all that stdout may hold
+        print_error(message, hint)
+        raise typer.Exit(CheckFailedError.exit_code)
+    raise CheckFailedError(message, hint)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rsc.cli.help_texts import TRAIN_PANEL, DatabaseOption, JsonOption, RunArgument, examples
-from rsc.cli.output import print_json, say
+from rsc.cli.output import print_error, print_json, say
 from rsc.errors import TemporaryError
 
 _LOOK_SECONDS = 1.0
@@ -51,10 +51,18 @@ def stop(
     else:
         say(f"run {run_id} was asked to end; its process hears it within seconds")
     if wait and not ended:
-        raise TemporaryError(
-            f"run {run_id} had not ended after {wait:g} s, it was asked to",
-            "Wait longer, or look at what its process does: rsc show RUN",
-        )
+        _refuse(run_id, wait, as_json=json)
+
+
+def _refuse(run_id: str, wait: float, *, as_json: bool) -> None:
+    error = TemporaryError(
+        f"run {run_id} had not ended after {wait:g} s, it was asked to",
+        "Wait longer, or look at what its process does: rsc show RUN",
+    )
+    if as_json:  # the document is out: one is all that stdout may hold
+        print_error(error.message, error.hint)
+        raise typer.Exit(error.exit_code)
+    raise error
 
 
 def _ended(engine: Any, run_id: str, wait: float) -> bool:

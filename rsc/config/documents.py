@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from rsc.errors import UserError
 
@@ -55,6 +56,15 @@ class _DuplicateKeyError(yaml.MarkedYAMLError):
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _resolvers()
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Refuse text that is not what its tag says: the library lets any error through."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (KeyError, AttributeError, ValueError) as error:
+            kind = node.tag.removeprefix(_TAG)
+            problem = f"{describe(node.value)} cannot be read as {kind}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -122,26 +132,34 @@ def read_document(path: Path) -> tuple[dict[str, Any], yaml.Node]:
         key twice, or is no mapping.
     """
     text = _read_text(path)
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        tree = loader.construct_document(node) if node is not None else None
+        tree, node = _loaded(text)
         json.dumps(tree)  # refuses a value that contains itself
     except _DuplicateKeyError as error:
         raise _duplicate(path, error) from error
+    except ReaderError as error:
+        raise _not_text(path, text, error) from error
     except yaml.YAMLError as error:
         raise _not_yaml(path, error) from error
     except (RecursionError, ValueError, TypeError) as error:
         message = f"{path}: was YAML that cannot be read as plain values, must be keys and values"
         raise UserError(message, "Keys must be text; a value cannot contain itself.") from error
-    finally:
-        loader.dispose()
     if tree is None or node is None:
         raise UserError(f"{path}: was empty, must hold the keys of a run", _START)
     if not isinstance(tree, dict):
         message = f"{path}: was {describe(tree)}, must be keys and values like 'name: my-run'"
         raise UserError(message, _START)
     return tree, node
+
+
+def _loaded(text: str) -> tuple[Any, yaml.Node | None]:
+    """Return the one document of `text` as plain values and with line numbers."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        return (None if node is None else loader.construct_document(node)), node
+    finally:
+        loader.dispose()
 
 
 _START = "Begin with a copy of examples/01-first-run.yaml."
@@ -152,6 +170,9 @@ def parse_value(text: str) -> Any:
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
         json.dumps(value)
+    except _DuplicateKeyError as error:
+        msg = f"key {error.problem!r} was given twice"
+        raise ValueError(msg) from error
     except (yaml.YAMLError, RecursionError, TypeError) as error:
         msg = f"not YAML: {_problem(error)}"
         raise ValueError(msg) from error
@@ -258,6 +279,12 @@ def _duplicate(path: Path, error: _DuplicateKeyError) -> UserError:
     return UserError(message, "Keep one of the two; nobody could say which one counts.")
 
 
+def _not_text(path: Path, text: str, error: ReaderError) -> UserError:
+    line = text.count("\n", 0, error.position) + 1
+    message = f"{path}: line {line}: was not YAML ({_problem(error)})"
+    return UserError(message, "Remove that character; it may be invisible in an editor.")
+
+
 def _not_yaml(path: Path, error: yaml.YAMLError) -> UserError:
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line + 1}: " if mark is not None else ""
@@ -266,5 +293,7 @@ def _not_yaml(path: Path, error: yaml.YAMLError) -> UserError:
 
 
 def _problem(error: BaseException) -> str:
+    if isinstance(error, ReaderError):
+        return f"character U+{error.character:04X} is not allowed"
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return " ".join(str(problem).split())

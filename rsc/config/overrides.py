@@ -20,6 +20,7 @@ from rsc.config.documents import describe, parse_value
 from rsc.config.sentences import place_of
 from rsc.errors import UserError
 
+_INDEX_DIGITS = 9
 _HINT = "Write --set with a path and a value: --set training.lr=3e-4"
 
 
@@ -53,7 +54,8 @@ def parse_override(text: str) -> Override:
     Raises
     ------
     UserError
-        There is no ``=``, the path has an empty part, or the value is not YAML.
+        There is no ``=``, the path has an empty part or an index without measure, or the
+        value is not YAML.
     """
     path, equals, value = text.partition("=")
     parts = [part.strip() for part in path.split(".")]
@@ -66,8 +68,14 @@ def parse_override(text: str) -> Override:
     except ValueError as error:
         message = f"--set {text}: value was {value!r}, must be a YAML value ({error})"
         raise UserError(message, "Quote text that holds : { [ or #.") from error
-    keys = tuple(int(part) if part.isdecimal() else part for part in parts)
-    return Override(text=text, path=keys, value=parsed)
+    return Override(text=text, path=tuple(_key_or_index(part) for part in parts), value=parsed)
+
+
+def _key_or_index(part: str) -> str | int:
+    if part.isdecimal() and len(part) > _INDEX_DIGITS:
+        message = f"--set: an index had {len(part)} digits, must have at most {_INDEX_DIGITS}"
+        raise UserError(message, _HINT)
+    return int(part) if part.isdecimal() else part
 
 
 def apply_overrides(

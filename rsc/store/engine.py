@@ -108,18 +108,20 @@ def create_engine(url: str | None = None, *, connections: int = _CONNECTIONS) ->
     Raises
     ------
     UserError
-        When the URL is of no known database or SQLite is too old.
+        When the URL is of no known database, malformed, or SQLite is too old.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed)
-    return sa.create_engine(
-        parsed,
-        pool_pre_ping=True,
-        pool_size=1,
-        max_overflow=connections - 1,
-        connect_args={k: v for k, v in _POSTGRES_DEFAULTS.items() if k not in parsed.query},
-    )
+    defaults = {k: v for k, v in _POSTGRES_DEFAULTS.items() if k not in parsed.query}
+    with database_errors(parsed):
+        return sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_size=1,
+            max_overflow=connections - 1,
+            connect_args=defaults,
+        )
 
 
 def portable_url(engine: Engine) -> str:

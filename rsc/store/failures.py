@@ -8,6 +8,7 @@ No sentence ever holds a password.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 import psycopg2
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rsc.errors import RscError, TemporaryError, UserError
@@ -31,7 +32,11 @@ def address(url: URL) -> str:
 
 def _first_line(error: BaseException, url: URL) -> str:
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text.replace(str(url.password), "***") if url.password else text
+    if "dsn" in url.query:  # a second address, of which libpq may quote any part
+        return re.sub('".*"', '"***"', text)
+    for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")):
+        text = text.replace(str(secret), "***") if secret else text
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,23 @@ _SQLITE = (
     ),
     _SCHEMA,
 )
+_MALFORMED = _Rule(
+    (
+        "invalid dsn",
+        "invalid connection option",
+        "invalid integer value",
+        "invalid URI",
+        "invalid port number",
+        "invalid percent-encoded",
+        ' value: "',  # of an option that knows only some words
+        "could not match",  # more ports than hosts
+        "unrecognized configuration parameter",
+        "command-line argument",  # of `options`, which the server reads
+    ),
+    UserError,
+    "had a malformed URL ({text}), it must be one that libpq understands",
+    "Correct RSC_DATABASE_URL: postgresql://user:password@host:5432/name?option=value.",
+)
 # By SQLSTATE where the server gave one, else by the words of libpq.
 _POSTGRES = (
     _Rule(
@@ -104,6 +126,7 @@ _POSTGRES = (
         "could not be reached as the URL demands: {text}",
         "Correct sslmode and sslrootcert in RSC_DATABASE_URL, or the server's certificate.",
     ),
+    _MALFORMED,
     _Rule(
         ("28", "authentication failed", "no password supplied", "no pg_hba.conf entry"),
         UserError,
@@ -187,6 +210,8 @@ def failure_of(error: BaseException, url: URL) -> RscError:
         return _sqlite_failure(origin, url)
     if isinstance(origin, psycopg2.Error):
         return _postgres_failure(origin, url)
+    if isinstance(origin, ArgumentError):
+        return _told(_MALFORMED, f"database {address(url)}", _first_line(origin, url))
     if isinstance(origin, PoolTimeoutError):
         return TemporaryError(f"database {address(url)} had no free connection", "Try again.")
     return RscError(f"database {address(url)}: {_first_line(origin, url)}", "")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +26,7 @@ from rsc.trading.records import NULL_INDEX, NULL_STAMP
 _POSTGRES_EPOCH = 946_684_800_000_000
 _UNKNOWN = -2  # a code or a stamp that no record has
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261  # whole years that nanoseconds in 64 bits hold
+_STAMP_UNITS = ("seconds", "microseconds")  # of the texts that are written
 _HEADER_BYTES = 19
 
 
@@ -129,15 +130,19 @@ def _mapped(
 
 
 def _stamp(text: str | None) -> int:
-    """Return nanoseconds since 1970 of the text that SQLite keeps."""
+    """Return nanoseconds since 1970 of the text that SQLite keeps.
+
+    The same moment in another form than `rsc.store.encoding.iso_texts` writes was put there
+    by hand, as a checksum is of the moment and would not tell.
+    """
     if text is None:
         return NULL_STAMP
     try:
         instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            return _UNKNOWN
-        instant = instant.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
+        return _UNKNOWN
+    plain = instant.replace(tzinfo=None)
+    if text not in {f"{plain.isoformat(timespec=unit)}Z" for unit in _STAMP_UNITS}:
         return _UNKNOWN
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         return _UNKNOWN

@@ -35,7 +35,7 @@ class Seal:
     digest: str
 
 
-def plain_checksum(table: sa.Table, values: Mapping[str, Any]) -> int:
+def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: bool = False) -> int:
     """Return the checksum of a row of `evaluations` or `iterations`.
 
     Parameters
@@ -44,6 +44,8 @@ def plain_checksum(table: sa.Table, values: Mapping[str, Any]) -> int:
         One of the two.
     values : mapping
         Its columns by name; missing is NULL.
+    as_stored : bool
+        Whether documents are given as the text that is stored, not as plain values.
     """
     plain: list[float | str | None] = []
     for column in table.columns:
@@ -53,7 +55,7 @@ def plain_checksum(table: sa.Table, values: Mapping[str, Any]) -> int:
         if value is None:
             plain.append(None)
         elif isinstance(column.type, JsonDocument):
-            plain.append(canonical_json(value))
+            plain.append(str(value) if as_stored else canonical_json(value))
         elif isinstance(column.type, sa.Double):
             plain.append(float(value))
         elif isinstance(column.type, sa.Text):

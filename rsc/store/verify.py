@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 from rsc.errors import RscError
 from rsc.store import tables
 from rsc.store.chunks import Chunk, chunks
+from rsc.store.column_types import JsonDocument
 from rsc.store.digest import RecordDigest
 from rsc.store.encoding import TRIAL_SHIFT
 from rsc.store.engine import check_schema, reading
@@ -208,11 +209,16 @@ def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> 
 
 
 def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
-    """Every iteration and evaluation has the checksum of its values."""
+    """Every iteration and evaluation has the checksum of its values.
+
+    Of a document on SQLite it is that of its text; on Postgres the text is the server's.
+    """
+    as_stored = connection.dialect.name == "sqlite"
     for table in (tables.iterations, tables.evaluations):
-        rows = connection.execute(sa.select(table).where(table.c.trial_id == trial.trial_id))
-        for row in rows.mappings():
-            expected = _plain_checksum(table, dict(row))
+        columns = [_text_of(column) if as_stored else column for column in table.columns]
+        query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
+        for row in connection.execute(query).mappings():
+            expected = _plain_checksum(table, dict(row), as_stored=as_stored)
             if row["checksum"] != expected:
                 key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
                 what = (
@@ -235,8 +241,15 @@ def _check_belonging(
         findings.add(Finding("episodes", f"episode_id {episode_id}", what))
 
 
-def _plain_checksum(table: sa.Table, row: dict[str, Any]) -> int | None:
+def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return the column; a document as the text that SQLite keeps of it."""
+    if not isinstance(column.type, JsonDocument):
+        return column
+    return sa.type_coerce(column, sa.Text()).label(column.name)
+
+
+def _plain_checksum(table: sa.Table, row: dict[str, Any], *, as_stored: bool) -> int | None:
     try:
-        return plain_checksum(table, row)
+        return plain_checksum(table, row, as_stored=as_stored)
     except (ValueError, TypeError, RscError):
         return None  # a value of another type, put there by hand

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -152,11 +153,60 @@ def test_unexpected_error_says_how_to_learn_more(capsys):
     assert "--debug" in captured.err
 
 
-def test_a_reader_that_leaves_early_is_no_error():
-    command = f"set -o pipefail; {sys.executable} -m rsc.cli.app config schema | head -c 10"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
-    assert done.returncode == 0
-    assert done.stderr == b""
+def _rsc_into(stdout, *words, **streams):
+    return subprocess.run(
+        [sys.executable, "-m", "rsc.cli.app", *words], stdout=stdout, check=False, **streams
+    )
+
+
+def _rsc_without_reader(*words, stderr=subprocess.PIPE):
+    """Run a command whose reader has left before it begins."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return _rsc_into(writing, *words, stderr=writing if stderr is None else stderr)
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["config", "schema"], ["config", "show", "small.yaml"], ["runs"], ["--help"], ["--version"]],
+    ids=" ".join,
+)
+def test_a_reader_that_leaves_early_is_no_error(example, words):
+    record_run("20260101-000000-aaaa", example)
+    done = _rsc_without_reader(*words)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_error_that_nobody_hears_keeps_its_exit_code():
+    assert _rsc_without_reader("config", "show", "nowhere.yaml", stderr=None).returncode == 1
+    assert _rsc_without_reader("config", "show", "--json", stderr=None).returncode == 2
+    done = _rsc_without_reader("config", "show", "--json")
+    assert (done.returncode, done.stderr[:25]) == (2, b"error: missing argument '")
+
+
+def test_a_socket_that_breaks_is_not_a_reader_that_leaves(rsc, monkeypatch):
+    def broken(*_words):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("rsc.config.load.load_run_config", broken)
+    outcome = rsc("config", "show", "run.yaml")
+    assert outcome.code == 1
+    assert "unexpected BrokenPipeError" in outcome.err
+
+
+@pytest.mark.parametrize("words", [["runs"], ["runs", "--json"], ["config", "schema"], ["--help"]])
+def test_output_that_does_not_fit_is_one_sentence(example, words):
+    record_run("20260101-000000-aaaa", example)
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = _rsc_into(full, *words, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    sentence, hint = done.stderr.decode().splitlines()[-2:]
+    assert sentence == "error: the output could not be written: no space left on device"
+    assert hint.startswith("hint: Free some space")
 
 
 def _loaded_after(folder, *command_lines: list[str]) -> dict[str, set[str]]:

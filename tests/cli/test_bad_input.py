@@ -61,6 +61,8 @@ def test_wrong_settings_are_refused_before_anything_happens(
     [
         ("training.n_stp=3", "--set training.n_stp=3: training.n_stp is not a known key, did you mean n_step?"),
         ("training.gamma=1.5", "--set training.gamma=1.5: training.gamma was 1.5, must be at most 1"),
+        ("name=!!bool x", "--set name=!!bool x: value was '!!bool x', must be a YAML value (not YAML: 'x' cannot be read as bool)"),
+        ("name={a: 1, a: 2}", "--set name={a: 1, a: 2}: value was '{a: 1, a: 2}', must be a YAML value (key 'a' was given twice)"),
         ("training.gamma", "--set training.gamma: was without '=', must be path=value"),
         ("features.columns.9.period=3", "--set features.columns.9.period=3: features.columns has 6 entries, 9 must be 0 to 6"),
     ],
@@ -68,6 +70,12 @@ def test_wrong_settings_are_refused_before_anything_happens(
 def test_wrong_overrides_are_refused_as_they_were_typed(refused, write, override, sentence):
     message = refused("train", write(WORLD), "--set", override)
     assert message.startswith(sentence)
+
+
+@pytest.mark.parametrize("path", ["features.columns.{}.period", "{}"])
+def test_an_index_of_thousands_of_digits_is_refused(refused, write, path):
+    message = refused("train", write(WORLD), "--set", f"{path.format('9' * 5000)}=3")
+    assert message == "--set: an index had 5000 digits, must have at most 9"
 
 
 def test_no_data_is_refused(refused, write):

@@ -139,6 +139,12 @@ def test_show_of_a_failed_run_says_why_and_how_to_go_on(rsc):
             "reset was given 2 scopes, must be exactly one",
         ),
         (["reset", "--older-than", "soon"], "--older-than was 'soon', must be a number with m, h"),
+        (
+            ["reset", "--older-than", "999999d"],
+            "was '999999d', must be at most 36500d",
+        ),
+        (["reset", "--older-than", "99999999w"], "must be at most 36500d (100 years)"),
+        (["reset", "--older-than", "36501d", "--yes"], "must be at most 36500d (100 years)"),
         (["reset", "--run", FIRST], "1 run would be removed and nobody was there to confirm it"),
         (["train", "--resume", FIRST, "--set", "seed=2"], "a resumed run keeps its settings"),
         (["train", "--resume", "zzz"], "run 'zzz' was not found"),
@@ -282,9 +288,19 @@ def test_reset_removes_its_scope_and_nothing_else(rsc):
     assert document["removed_rows"]["steps"] > 0
     assert rsc("runs", "--json").document["count"] == 3
     assert rsc("verify", SECOND).code == 0
-    assert "nothing to remove" in rsc("reset", "--older-than", "30d", "--yes").err
+    for age in ("30d", "36500d"):
+        assert "nothing to remove" in rsc("reset", "--older-than", age, "--yes").err
     assert rsc("reset", "--all", "--yes").code == 0
     assert rsc("runs", "--json").document["count"] == 0
+
+
+def test_a_run_that_has_not_ended_in_time_is_one_document_with_json(rsc, example):
+    record_run(FIRST, example, state=RunState.RUNNING)
+    outcome = rsc("stop", FIRST, "--wait", "0.1", "--json")
+    assert outcome.code == 4
+    assert outcome.document == {"run_id": FIRST, "cancel_requested": True, "ended": False}
+    assert outcome.err.startswith(f"error: run {FIRST} had not ended after 0.1 s, it was asked to")
+    assert rsc("stop", FIRST, "--wait", "0.1").code == 4
 
 
 @pytest.mark.usefixtures("database")

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 import yaml
+from observations import read
 
+from rsc.cli import status
 from rsc.cli.app import main
 
 COMMANDS = ("plan", "submit", "status", "logs", "cancel")
@@ -130,6 +132,25 @@ def test_unreachable_server_is_a_temporary_failure(rsc, folder):
     code, _, err = rsc("status")
     assert code == 4
     assert err.startswith("error: the API server https://127.0.0.1:1 was not reachable (Connection")
+
+
+def test_a_watched_run_that_failed_is_one_document_with_json(folder, capsys, monkeypatch):
+    found = status._Status(
+        observed=read("rayjob_that_the_operator_refuses"),
+        recorded=None,
+        progress=None,
+        note="",
+        prices={},
+    )
+    (folder / "kubeconfig").write_text(KUBECONFIG)
+    monkeypatch.setattr("rsc.cluster.observe.find_rayjob", lambda *_: found.observed.rayjob)
+    monkeypatch.setattr(status, "_watch", lambda *_, **__: found)
+    code = main(["status", "x", "--watch", "--json"])
+    captured = capsys.readouterr()
+    assert code == 3
+    assert json.loads(captured.out)["rayjob"] == found.observed.rayjob["metadata"]["name"]
+    assert captured.err.startswith("error: run ")
+    assert main(["status", "x", "--watch"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +105,35 @@ def test_two_documents_in_one_file_are_refused(read):
 
 def test_python_objects_are_refused(read):
     assert "was not YAML" in refusal(read, "a: !!python/object/apply:os.getcwd []\n").message
+
+
+def test_a_control_character_is_named_with_its_line(read):
+    message = refusal(read, "name: a\nseed: \x1b[0m3\n").message
+    assert message.endswith("run.yaml: line 2: was not YAML (character U+001B is not allowed)")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("!!bool foo", "'foo' cannot be read as bool"),
+        ("!!timestamp foo", "'foo' cannot be read as timestamp"),
+        ("!!timestamp 2020-99-99", "'2020-99-99' cannot be read as timestamp"),
+        ("!!int foo", "'foo' cannot be read as int"),
+        ("!!float ''", "'' cannot be read as float"),
+        pytest.param("9" * 5000, f"'{'9' * 58}… cannot be read as int", id="5000 digits"),
+        ("\x07", "character U+0007 is not allowed"),
+    ],
+)
+def test_text_that_is_not_what_its_tag_says_is_refused(read, value, sentence):
+    message = refusal(read, f"seed: 1\nname: {value}\n").message
+    assert message.endswith(f"run.yaml: line 2: was not YAML ({sentence})")
+    with pytest.raises(ValueError, match=re.escape(f"not YAML: {sentence}")):
+        parse_value(f"[1, {value}]")
+
+
+def test_a_duplicate_key_in_a_value_is_named():
+    with pytest.raises(ValueError, match="key 'a' was given twice"):
+        parse_value("{b: {a: 1, a: 2}}")
 
 
 def test_missing_file_is_named_with_a_near_one(tmp_path):

@@ -56,6 +56,30 @@ def test_a_host_that_does_not_exist_is_one_sentence():
     assert "secret" not in error.message
 
 
+SERVER = "postgresql://ann:secret@127.0.0.1:1/rsc"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (f"{SERVER}?color=red", 'invalid connection option "color"'),
+        (f"{SERVER}?connect_timeout=soon", 'invalid integer value "soon" for connection option'),
+        (f"{SERVER}?channel_binding=x", 'invalid channel_binding value: "x"'),
+        (SERVER.replace(":1/", ":99999/"), 'invalid port number: "99999"'),
+        (f"{SERVER}?dsn=postgresql://ann:secret%25zz@host", 'invalid percent-encoded token: "***"'),
+        (f"{SERVER}?host=a,b&port=1,2,3", "number of hosts and ports don't match"),
+        (f"{SERVER}?password=secret&secret=1", 'invalid connection option "***"'),
+    ],
+)
+def test_a_malformed_url_is_not_waited_for(url, reason):
+    with pytest.raises(UserError) as caught, writing(create_engine(url)):
+        pass
+    assert " had a malformed URL (" in caught.value.message
+    assert reason in caught.value.message
+    assert "RSC_DATABASE_URL" in caught.value.hint
+    assert "secret" not in caught.value.message + caught.value.hint
+
+
 def test_a_database_that_does_not_exist_is_one_sentence(postgres_server):
     url = sa.make_url(postgres_server).set(database="nowhere")
     error = refused(url.render_as_string(hide_password=False))

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -116,6 +117,33 @@ def test_a_value_as_extreme_as_the_column_can_hold_is_found_also_with_replay(
             if named and changed != row[column]:
                 told = findings(recorded, replay)
                 assert any(line.startswith(named) for line in told), (named, told)
+
+
+def other_texts(value):
+    """Return other texts of the same moment or document."""
+    if isinstance(value, dict) or str(value).startswith("{"):
+        text = value if isinstance(value, str) else json.dumps(value)
+        return [f"{text} ", f" {text}", text.replace("{", "{ ")]
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    text = moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+    there = moment.astimezone(timezone(timedelta(hours=2))).isoformat()
+    return [f"{text.replace('T', ' ')}Z", f"{text}+00:00", f"{text}.0000001Z", f"{text}.0Z", there]
+
+
+SPELLED = [(t.name, c.name) for t in TABLES.values() for c in t.columns if c.kind == "stamp"]
+
+
+@pytest.mark.parametrize(("table", "column"), [*SPELLED, ("evaluations", "undefined")])
+def test_the_same_value_in_another_text_is_found_where_the_text_is_ours(recorded, table, column):
+    row = one_row(recorded.store, table, column)
+    for changed in other_texts(row[column]):
+        with changed_value(recorded.store, table, column, row, changed) as named:
+            told = findings(recorded)
+            if recorded.store.engine.dialect.name == "postgresql":  # it keeps no text
+                assert told == []
+            else:
+                assert any(line.startswith(named) for line in told), (changed, told)
+    assert findings(recorded) == []
 
 
 @contextmanager

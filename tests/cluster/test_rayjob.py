@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rsc.cluster.groups import groups_of
+from rsc.cluster.manifest import read_manifest, shipped_manifest
 from rsc.cluster.plan import demand_of, longest_seconds, make_plan, samplers_needed
 from rsc.cluster.quantities import memory_text, quantity, ray_cpus
 from rsc.cluster.rayjob import (
@@ -18,8 +19,6 @@ from rsc.cluster.rayjob import (
     pod_templates,
     rayjob_name,
     rayjob_of,
-    read_manifest,
-    shipped_manifest,
 )
 from rsc.cluster.submission import references
 from rsc.config.load import config_from_mapping
@@ -186,6 +185,26 @@ def test_names_fit_kubernetes():
 def test_manifest_that_is_none_is_refused(text, sentence):
     with pytest.raises(UserError, match=sentence):
         read_manifest(text, "file.yaml")
+
+
+@pytest.mark.parametrize("missing", ["rsc-train-r1-config", "rsc-train-hooks"])
+def test_manifest_without_the_run_file_of_its_pods_is_refused(missing):
+    """As train.existingConfigMap renders it: its pods would train what is in that ConfigMap."""
+    gone = ("ConfigMap", missing)
+    kept = [item for item in SHIPPED if (item["kind"], item["metadata"]["name"]) != gone]
+    assert len(kept) == len(SHIPPED) - 1
+    sentence = f"own.yaml mounted ConfigMap {missing}, which it does not hold at /etc/rsc, must"
+    with pytest.raises(UserError, match=sentence) as caught:
+        read_manifest(yaml.safe_dump_all(kept), "own.yaml")
+    assert "train.existingConfigMap" in caught.value.hint
+
+
+def test_manifest_whose_driver_mounts_no_run_file_is_refused():
+    documents = copy.deepcopy(SHIPPED)
+    head = rayjob_of(documents)["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    head["volumes"] = [volume for volume in head["volumes"] if volume["name"] != "train"]
+    with pytest.raises(UserError, match="mounted no ConfigMap at /etc/rsc, must hold the one"):
+        read_manifest(yaml.safe_dump_all(documents), "own.yaml")
 
 
 def test_secrets_that_pods_cannot_start_without_are_known():

@@ -335,6 +335,12 @@ def test_a_kept_run_keeps_its_run_file():
         assert item["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
+def test_further_labels_reach_every_pod():
+    labels = {"team": "quants", "app.kubernetes.io/part-of": "research"}
+    for name, template in render({"podLabels": labels}).pods():
+        assert labels.items() <= template["metadata"]["labels"].items(), name
+
+
 def test_further_environment_reaches_every_ray_container():
     objects = render({"extraEnv": [{"name": "OMP_NUM_THREADS", "value": "1"}]})
     for group in objects.groups.values():

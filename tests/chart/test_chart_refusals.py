@@ -158,6 +158,18 @@ TOGETHER = {
         {"extraEnv": [{"name": "RSC_DATABASE_URL", "value": "sqlite://"}]},
         "extraEnv named RSC_DATABASE_URL, must not: the chart sets it",
     ),
+    "a label that network policies select by": (
+        {"podLabels": {"app.kubernetes.io/component": "web"}},
+        "podLabels named app.kubernetes.io/component, must not: the chart or KubeRay sets it",
+    ),
+    "a label of a run": (
+        {"podLabels": {"team": "quants", "rsc.dev/run-id": "another"}},
+        "podLabels named rsc.dev/run-id, must not",
+    ),
+    "a label of KubeRay": (
+        {"podLabels": {"ray.io/node-type": "head"}},
+        "podLabels named ray.io/node-type, must not",
+    ),
     "a reset that is not confirmed": (
         resets(run="a-run"),
         'jobs.reset.confirm was "", must be "a-run": a reset removes records for ever',

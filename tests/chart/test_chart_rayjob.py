@@ -329,12 +329,6 @@ def test_an_evicted_head_or_learner_has_to_wait():
     assert render().of("PodDisruptionBudget") == {}
 
 
-def test_a_kept_run_keeps_its_run_file():
-    objects = render({"rayjob": {"keepOnUpgrade": True}})
-    for item in (objects.one("RayJob"), objects.of("ConfigMap")["rsc-rsc-train-r1-config"]):
-        assert item["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-
-
 def test_further_labels_reach_every_pod():
     labels = {"team": "quants", "app.kubernetes.io/part-of": "research"}
     for name, template in render({"podLabels": labels}).pods():

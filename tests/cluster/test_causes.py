@@ -169,7 +169,9 @@ def test_operator_that_is_silent():
 
 def test_deadline_and_failed_driver():
     rayjob = _rayjob(jobDeploymentStatus="Failed", reason="DeadlineExceeded", jobStatus="RUNNING")
-    assert _only(Observed(rayjob=rayjob, now=NOW)).what == "activeDeadlineSeconds (100 s) is over"
+    cause = _only(Observed(rayjob=rayjob, now=NOW))
+    assert cause.what == "activeDeadlineSeconds (100 s) is over"
+    assert "the same --run-id, another --name and a --manifest" in cause.hint
     message = "Job entrypoint command failed\nerror: prices were empty, must have bars\nhint: look"
     rayjob = _rayjob(
         jobDeploymentStatus="Failed", reason="AppFailed", jobStatus="FAILED", message=message

@@ -41,6 +41,26 @@ def test_a_run_that_is_not_there_or_twice_is_refused():
         choose((), "last", "n")
 
 
+def test_a_run_that_went_on_under_another_rayjob_is_the_newest_of_them():
+    """A second `rsc submit` with the same --run-id and another --name."""
+    again = _run("again-2026-1", "2026-1")
+    assert choose((again, *RUNS), "2026-1", "n") is again
+    assert choose((again, *RUNS), "a-2026-1", "n") is RUNS[1]
+    assert choose((again, RUNS[1]), "2026", "n") is again
+    with pytest.raises(UserError, match="'2026' was the beginning of 2 runs") as caught:
+        choose((again, *RUNS), "2026", "n")
+    assert caught.value.hint == "Add a letter or two: 2026-1, 2026-2"
+
+
+def test_a_rayjob_that_exists_says_how_its_run_goes_on():
+    error = _explain(409, _status(409, 'rayjobs.ray.io "a-1" already exists', "AlreadyExists"))
+    assert error.message == "rayjob a-1 existed already, must be new"
+    assert error.hint == (
+        "Give another --name (the run goes on under its --run-id), or first: "
+        "kubectl delete rayjob a-1 --namespace train"
+    )
+
+
 def test_progress_is_read_from_json_lines_among_others():
     lines = [
         "2026-11-22 18:15:03 INFO worker.py -- Connected to Ray cluster.",

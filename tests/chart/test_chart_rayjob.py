@@ -84,7 +84,10 @@ def test_training_ends_itself_before_the_deadline_kills_it():
     def budget(**rayjob):
         return env(main(render({"rayjob": rayjob}).groups["head"])).get("RSC_TIME_BUDGET_SECONDS")
 
-    assert budget(activeDeadlineSeconds=7200) == "6600"
+    # The pods may need preRunningDeadlineSeconds, 1800, of the deadline before the driver starts.
+    assert budget(activeDeadlineSeconds=7200) == "4800"
+    assert budget(activeDeadlineSeconds=7200, preRunningDeadlineSeconds=600) == "6000"
+    assert budget(activeDeadlineSeconds=2400) == "1800"
     assert budget(activeDeadlineSeconds=300, preRunningDeadlineSeconds=120) is None
     own = render({"train": {"timeBudgetSeconds": 90}})
     assert env(main(own.groups["head"]))["RSC_TIME_BUDGET_SECONDS"] == "90"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from observations import read
 
 from rsc.cli import status
+from rsc.cli.run_progress import Recorded
 from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.driver_log import read_progress
 from rsc.cluster.observe import choose
 from rsc.cluster.observed import Observed
 from rsc.cluster.reading_logs import find_log
 from rsc.cluster.views import Phase, money_of, phase_of, pods_of, seconds_by_group
-from rsc.errors import TemporaryError, UserError
+from rsc.errors import CheckFailedError, TemporaryError, UserError
 
 
 def _run(name, run_id):
@@ -127,9 +128,43 @@ def test_logs_are_found_by_purpose_and_by_part_of_a_name():
 def test_cancelled_run_is_not_called_completed():
     status = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
     rayjob = {**_run("a-1", "1"), "status": status}
-    assert phase_of(Observed(rayjob=rayjob)) is Phase.COMPLETED
+    silent = Observed(rayjob=rayjob)
+    assert phase_of(silent) is Phase.ENDED
+    assert phase_of(silent, "cancelled") is Phase.CANCELLED
+    assert phase_of(silent, "completed") is Phase.COMPLETED
     said = ("run 1 was cancelled; its checkpoint is kept",)
     assert phase_of(Observed(rayjob=rayjob, driver=said)) is Phase.CANCELLED
+    other = Observed(rayjob=rayjob, driver=("run 1 was completed",))
+    assert phase_of(other) is Phase.COMPLETED
+    assert phase_of(other, "cancelled") is Phase.CANCELLED
+
+
+def _recorded(run_state):
+    return Recorded(
+        state=run_state, run_state=run_state, attempt=1, progress=None, seconds={}, failure=""
+    )
+
+
+def test_watch_judges_by_what_the_database_says():
+    status_ = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    observed = Observed(rayjob={**_run("a-1", "1"), "status": status_})
+    found = status._Status(
+        observed=observed, recorded=_recorded("cancelled"), progress=None, note="", prices={}
+    )
+    with pytest.raises(CheckFailedError, match="run 1 was cancelled, must be completed"):
+        status._judge(found)
+    status._judge(replace(found, recorded=_recorded("completed")))
+    status._judge(replace(found, recorded=None))
+
+
+def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch):
+    status_ = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    runs = tuple({**_run(f"a-{i}", str(i)), "status": status_} for i in (1, 2, 3))
+    assert [phase for _, phase in status._phases(runs, None)] == ["ended"] * 3
+    states = {"1": "completed", "2": "cancelled"}
+    monkeypatch.setattr("rsc.cli.run_progress.read_states", lambda database: states)
+    known = [phase for _, phase in status._phases(runs, "sqlite://")]
+    assert known == ["completed", "cancelled", "ended"]
 
 
 @dataclass

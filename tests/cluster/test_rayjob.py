@@ -268,6 +268,12 @@ def test_learner_process_needs_a_second_cpu_on_the_learner_pod():
     assert _plan(config, resources=two).refusals == ()
 
 
+def test_request_above_its_limit_is_refused():
+    changes = ("learner.requests.cpu=4", "sampler.requests.memory=1Gi", "head.cpu=2")
+    plan = _plan(_config(), resources=tuple(parse_resource(text) for text in changes))
+    assert plan.refusals == ("group learner requested cpu 4, must be at most its limit 1",)
+
+
 def test_bigger_sampler_pods_hold_more_env_runners():
     two = (parse_resource("sampler.cpu=2"),)
     config = _config(num_env_runners=5)

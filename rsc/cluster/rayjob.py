@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsc.cluster.observed import COMPONENT_LABEL, RUN_LABEL, name_of
-from rsc.cluster.quantities import ray_cpus
+from rsc.cluster.quantities import is_gpu, ray_cpus
 from rsc.errors import UserError
 
 # KubeRay adds a suffix of six to RayJob names and limits the result to 53.
@@ -283,7 +283,7 @@ def _size(cluster: dict[str, Any], submission: Submission) -> None:
             message = f"--resource named the group {change.group!r}, must be one of the manifest"
             raise UserError(message, f"Its groups: {', '.join(groups)}")
         _change(groups[change.group], change)
-        if _is_gpu(change.resource) and change.value != "0":
+        if is_gpu(change.resource) and change.value != "0":
             _keep_gpu_nodes_for(change, groups)
     if submission.samplers is None:
         return
@@ -308,10 +308,6 @@ def _change(group: dict[str, Any], change: ResourceChange) -> None:
         offered[SAMPLER] = str(ray_cpus(change.value, f"--resource {change.group}.cpu"))
 
 
-def _is_gpu(resource: str) -> bool:
-    return resource.endswith("/gpu")
-
-
 def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, Any]]) -> None:
     """Let a group onto GPU nodes and keep those that ask for no GPU away, as the chart does."""
     spec = groups[change.group]["template"]["spec"]
@@ -322,7 +318,7 @@ def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, A
     away = {"nodeSelectorTerms": [{"matchExpressions": absent}]}
     for name, group in groups.items():
         asks = _containers(group)[0].get("resources", {}).get("limits") or {}
-        if name != change.group and not any(map(_is_gpu, asks)):
+        if name != change.group and not any(map(is_gpu, asks)):
             affinity = {
                 "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": dict(away)}
             }

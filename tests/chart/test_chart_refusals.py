@@ -256,6 +256,10 @@ ALONE = {
         "at '/securityContext/runAsUser': minimum: got 0, want 1",
     ),
     "a storage that is no S3": ({"storage": {"uri": "/runs"}}, "at '/storage/uri'"),
+    "a GPU that Ray would not count": (
+        {"learner": {"gpus": 1, "gpuResource": "nvidia.com/gpu.shared"}},
+        "at '/learner/gpuResource': 'nvidia.com/gpu.shared' does not match pattern",
+    ),
     "an image with a second tag": (
         {"image": {"repository": "registry.example/rsc:0.1.0"}},
         "at '/image/repository': 'registry.example/rsc:0.1.0' does not match pattern",
@@ -319,6 +323,12 @@ def test_the_least_values_are_accepted():
 def test_a_registry_may_have_a_port(name):
     head = render({"image": {"repository": name}}).groups["head"]
     assert main(head)["image"] == f"{name}:dev"
+
+
+@pytest.mark.parametrize("key", ["nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.5gb"])
+def test_what_kuberay_counts_as_a_gpu_is_one(key):
+    learner = render({"learner": {"gpus": 1, "gpuResource": key}}).groups["learner"]
+    assert main(learner)["resources"]["limits"][key] == "1"
 
 
 @pytest.mark.parametrize("request_", ["2", "2000m", "1.5", "0.1"])

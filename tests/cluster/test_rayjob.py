@@ -260,6 +260,23 @@ def test_gpu_that_no_group_offers_is_refused():
     assert _plan(_config(num_gpus_per_learner=1), resources=gpu).refusals == ()
 
 
+@pytest.mark.parametrize(
+    ("key", "counts"),
+    [
+        ("amd.com/gpu", True),
+        ("nvidia.com/mig-1g.5gb", True),
+        ("nvidia.com/gpu.shared", False),
+        ("nvidia.com/mig-1g", False),
+    ],
+)
+def test_what_kuberay_counts_as_a_gpu_is_one(key, counts):
+    changes = (parse_resource(f"learner.{key}=1"),)
+    refusals = _plan(_config(num_gpus_per_learner=1), resources=changes).refusals
+    assert (refusals == ()) is counts
+    learner = rayjob_of(_fill(resources=changes))["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
+    assert ("tolerations" in learner["template"]["spec"]) is counts
+
+
 def test_learner_process_needs_a_second_cpu_on_the_learner_pod():
     config = _config(num_learners=1)
     (refusal,) = _plan(config).refusals

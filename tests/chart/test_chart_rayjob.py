@@ -356,6 +356,13 @@ def test_managed_databases_and_storages_are_checked_with_their_certificates():
     assert {"name": "s3-ca", "mountPath": "/etc/rsc-ca/s3", "readOnly": True} in own["volumeMounts"]
 
 
+def test_the_identity_for_the_storage_may_be_that_of_accounts_that_exist():
+    """Neither keys nor annotations: docs/kubernetes.md says whose identity it is then."""
+    variables = env(main(render_shape("existing-secrets").groups["head"]))
+    assert variables["AWS_REGION"] == "eu-central-1"
+    assert "AWS_ACCESS_KEY_ID" not in variables
+
+
 def test_only_those_who_use_the_storage_get_its_identity():
     role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/rsc"}
     objects = render({"s3": {"serviceAccountAnnotations": role}})

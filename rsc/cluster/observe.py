@@ -142,8 +142,9 @@ def _belongs(job: Json, rayjob: Json) -> bool:
     uid = rayjob["metadata"]["uid"]
     owners = job["metadata"].get("ownerReferences") or []
     labels, ours = labels_of(job), labels_of(rayjob)
-    if any(owner.get("uid") == uid for owner in owners):
-        return True
+    if any(owner.get("kind") == "RayJob" for owner in owners):
+        # Another RayJob may have the same run: one that went on with it.
+        return any(owner.get("uid") == uid for owner in owners)
     if RUN_LABEL in labels:
         return bool(labels[RUN_LABEL] == run_id_of(rayjob))
     release = labels.get(INSTANCE_LABEL)

@@ -12,7 +12,7 @@ from rsc.cli import status
 from rsc.cli.run_progress import Recorded
 from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.driver_log import read_progress
-from rsc.cluster.observe import choose
+from rsc.cluster.observe import _belongs, choose
 from rsc.cluster.observed import Observed
 from rsc.cluster.reading_logs import find_log
 from rsc.cluster.views import Phase, money_of, phase_of, pods_of, seconds_by_group
@@ -51,6 +51,20 @@ def test_a_run_that_went_on_under_another_rayjob_is_the_newest_of_them():
     with pytest.raises(UserError, match="'2026' was the beginning of 2 runs") as caught:
         choose((again, *RUNS), "2026", "n")
     assert caught.value.hint == "Add a letter or two: 2026-1, 2026-2"
+
+
+def test_jobs_of_the_rayjob_before_are_not_of_the_one_that_goes_on():
+    rayjob = _run("again-2026-1", "2026-1")
+    rayjob["metadata"]["uid"] = "new"
+
+    def job(*owners):
+        job = _run("a-2026-1-preflight", "2026-1")
+        job["metadata"]["ownerReferences"] = [{"kind": "RayJob", "uid": uid} for uid in owners]
+        return job
+
+    assert _belongs(job("new"), rayjob)
+    assert _belongs(job(), rayjob)
+    assert not _belongs(job("old"), rayjob)
 
 
 def test_a_rayjob_that_exists_says_how_its_run_goes_on():

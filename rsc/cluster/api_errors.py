@@ -107,11 +107,8 @@ def _conflict(answer: _Answer) -> UserError:
     if match is None:
         return UserError(f"{answer.message}, must be new", "Give another name or run id.")
     kind, name = match[1].rstrip("s"), match[2]
-    hint = "Give another name or run id."
-    if kind == "rayjob":
-        # A RayJob that has ended never starts again; the run itself goes on under another.
-        delete = f"kubectl delete rayjob {name} --namespace {answer.where.namespace}"
-        hint = f"Give another --name (the run goes on under its --run-id), or first: {delete}"
+    delete = f"kubectl delete {kind} {name} --namespace {answer.where.namespace}"
+    hint = f"Give another --name (the run goes on under its --run-id), or first: {delete}"
     return UserError(f"{kind} {name} existed already, must be new", hint)
 
 

@@ -87,7 +87,7 @@ def connect(namespace: str | None, context: str | None) -> Cluster:
 
 def read_documents(manifest: str | None) -> tuple[dict[str, Any], ...]:
     """Return the objects of a manifest: a file's, stdin's, or the shipped ones."""
-    from rsc.cluster.rayjob import read_manifest, shipped_manifest
+    from rsc.cluster.manifest import read_manifest, shipped_manifest
 
     if manifest is None:
         return read_manifest(shipped_manifest(), "the shipped manifest")

@@ -20,6 +20,8 @@ class Recorded:
     ----------
     state : str
         How the newest start ended, or that it runs.
+    run_state : str
+        What `rsc runs` says of the run: completed, cancelled, ….
     attempt : int
         Starts so far.
     progress : Progress or None
@@ -31,6 +33,7 @@ class Recorded:
     """
 
     state: str
+    run_state: str
     attempt: int
     progress: Progress | None
     seconds: dict[str, float]
@@ -52,7 +55,21 @@ def read_recorded(database: str, run_id: str) -> Recorded | str:
         return error.message
 
 
+def read_states(database: str) -> dict[str, str] | str:
+    """Return the state of every run by its id, or in a sentence why the database says nothing."""
+    from rsc.cli.records import open_records
+    from rsc.cli.runs import state_of
+    from rsc.store.queries import list_runs
+
+    try:
+        with open_records(database) as records:
+            return {run.run_id: state_of(run) for run in list_runs(records.engine)}
+    except RscError as error:
+        return error.message
+
+
 def _read(engine: Any, run_id: str) -> Recorded | str:
+    from rsc.cli.runs import state_of
     from rsc.store.executions import list_executions
     from rsc.store.queries import list_runs, list_trials
 
@@ -67,6 +84,7 @@ def _read(engine: Any, run_id: str) -> Recorded | str:
     trials = list_trials(engine, run_id)
     return Recorded(
         state=str(executions[-1].outcome) if executions else str(run.state),
+        run_state=state_of(run),
         attempt=run.attempt,
         progress=_progress(engine, run, trials),
         seconds=seconds,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rsc.cluster.client import Cluster
     from rsc.cluster.driver_log import Progress
     from rsc.cluster.observed import Json, Observed
+    from rsc.cluster.views import Phase
 
 _WATCH_SECONDS = 3.0
 _LOG_LINES = 2000
@@ -84,14 +85,15 @@ def status(
     """Show a run on the cluster: pods, phase, progress, cost, and why nothing happens.
 
     Iteration and Sharpe ratio come from the database when RSC_DATABASE_URL is set, else
-    from the driver's log. Without RUN all runs of the namespace are listed.
+    from the driver's log. Without RUN all runs of the namespace are listed; "ended" is
+    completed or cancelled, which the cluster alone does not know.
     """
     from rsc.cluster.observe import find_rayjob, list_rayjobs
 
     prices = read_prices(price)
     cluster = connect(namespace, context)
     if run is None:
-        _list(list_rayjobs(cluster), cluster.namespace, as_json=json)
+        _list(list_rayjobs(cluster), cluster.namespace, database, as_json=json)
         return
     rayjob = find_rayjob(cluster, run)
     if watch:
@@ -106,11 +108,31 @@ def status(
         _judge(found, as_json=json)
 
 
-def _list(rayjobs: tuple[Json, ...], namespace: str, *, as_json: bool) -> None:
+def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json, Phase]]:
+    """Return the runs with their phases; the database is asked where one is to be told apart."""
+    from rsc.cli.run_progress import read_states
     from rsc.cluster.observed import Observed, run_id_of
-    from rsc.cluster.views import phase_of, started_at
+    from rsc.cluster.views import Phase, phase_of
 
     rows = [(item, phase_of(Observed(rayjob=item))) for item in rayjobs]
+    if not database or all(phase is not Phase.ENDED for _, phase in rows):
+        return rows
+    states = read_states(database)
+    if isinstance(states, str):
+        say(f"note: {states}")
+        return rows
+    return [
+        (item, phase_of(Observed(rayjob=item), states.get(run_id_of(item), ""))) for item in rayjobs
+    ]
+
+
+def _list(
+    rayjobs: tuple[Json, ...], namespace: str, database: str | None, *, as_json: bool
+) -> None:
+    from rsc.cluster.observed import run_id_of
+    from rsc.cluster.views import started_at
+
+    rows = _phases(rayjobs, database)
     if as_json:
         runs = [
             {
@@ -157,10 +179,17 @@ def _look(
     )
 
 
+def _phase(found: _Status) -> Phase:
+    """Return where a run stands, by what the database says as well."""
+    from rsc.cluster.views import phase_of
+
+    return phase_of(found.observed, found.recorded.run_state if found.recorded else "")
+
+
 def _document(found: _Status) -> dict[str, Any]:
     from rsc.cluster.causes import explain
     from rsc.cluster.observed import name_of, run_id_of, status_of
-    from rsc.cluster.views import ended_at, phase_of, pods_of, started_at
+    from rsc.cluster.views import ended_at, pods_of, started_at
 
     rayjob = found.observed.rayjob
     raw = status_of(rayjob)
@@ -168,7 +197,7 @@ def _document(found: _Status) -> dict[str, Any]:
         "run_id": run_id_of(rayjob),
         "rayjob": name_of(rayjob),
         "namespace": rayjob["metadata"].get("namespace"),
-        "phase": phase_of(found.observed),
+        "phase": _phase(found),
         "job_status": raw.get("jobStatus"),
         "deployment_status": raw.get("jobDeploymentStatus"),
         "reason": raw.get("reason"),
@@ -234,7 +263,7 @@ def _show(found: _Status) -> None:
 
 def _facts(found: _Status) -> list[tuple[str, str]]:
     from rsc.cluster.observed import name_of, status_of
-    from rsc.cluster.views import ended_at, phase_of, started_at
+    from rsc.cluster.views import ended_at, started_at
 
     rayjob = found.observed.rayjob
     started, ended = started_at(rayjob), ended_at(rayjob)
@@ -243,7 +272,7 @@ def _facts(found: _Status) -> list[tuple[str, str]]:
     states = [str(raw.get(key)) for key in ("jobStatus", "jobDeploymentStatus") if raw.get(key)]
     facts = [
         ("RayJob", f"{name_of(rayjob)} in {rayjob['metadata'].get('namespace')}"),
-        ("phase", f"{phase_of(found.observed)}" + (f" ({' / '.join(states)})" if states else "")),
+        ("phase", f"{_phase(found)}" + (f" ({' / '.join(states)})" if states else "")),
         ("started (UTC)", f"{moment(started)}, {duration(took)} {'in all' if ended else 'ago'}"),
     ]
     if found.recorded:
@@ -318,10 +347,10 @@ def _watch(
 def _line(found: _Status) -> str:
     """Return a run in one line, which is written when it changes."""
     from rsc.cluster.causes import explain
-    from rsc.cluster.views import phase_of, pods_of
+    from rsc.cluster.views import pods_of
 
     running = sum(pod.state == "Running" for pod in pods_of(found.observed) if pod.of_ray)
-    words = f"{phase_of(found.observed)}, {running} pods"
+    words = f"{_phase(found)}, {running} pods"
     progress = found.progress
     if progress and progress.iteration is not None:
         words += f", iteration {progress.iteration}"
@@ -334,10 +363,10 @@ def _line(found: _Status) -> str:
 def _judge(found: _Status, *, as_json: bool) -> None:
     from rsc.cluster.causes import explain
     from rsc.cluster.observed import run_id_of
-    from rsc.cluster.views import Phase, phase_of
+    from rsc.cluster.views import Phase
 
-    phase = phase_of(found.observed)
-    if phase is Phase.COMPLETED:
+    phase = _phase(found)
+    if phase in {Phase.COMPLETED, Phase.ENDED}:
         return
     causes = explain(found.observed)
     why = f": {causes[0].what}" if causes else ""

@@ -104,8 +104,12 @@ def _absent(answer: _Answer) -> UserError:
 
 def _conflict(answer: _Answer) -> UserError:
     match = re.search(r'(\w+)(?:\.[\w.]+)? "([^"]+)" already exists', answer.message)
-    text = f"{match[1].rstrip('s')} {match[2]} existed already" if match else answer.message
-    return UserError(f"{text}, must be new", "Give another name or run id.")
+    if match is None:
+        return UserError(f"{answer.message}, must be new", "Give another name or run id.")
+    kind, name = match[1].rstrip("s"), match[2]
+    delete = f"kubectl delete {kind} {name} --namespace {answer.where.namespace}"
+    hint = f"Give another --name (the run goes on under its --run-id), or first: {delete}"
+    return UserError(f"{kind} {name} existed already, must be new", hint)
 
 
 def _invalid(answer: _Answer) -> UserError:

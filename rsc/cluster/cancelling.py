@@ -2,7 +2,8 @@
 
 ``rsc stop`` inside the head's pod marks the run through the database; the driver then
 writes its last checkpoint, closes its episodes and exits with 0. A run whose pods never
-came up has nothing to close: its RayJob is deleted.
+came up has nothing to close: its RayJob is deleted. A run that may have trained before it
+was suspended is not: only the database can mark it, and no pod is there to do it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rsc.cluster.client import Cluster
 from rsc.cluster.observe import observe
 from rsc.cluster.observed import (
     NODE_TYPE_LABEL,
+    QUEUE_LABEL,
     Json,
     Observed,
     is_finished,
@@ -25,7 +27,7 @@ from rsc.cluster.observed import (
     status_of,
 )
 from rsc.cluster.views import Phase, phase_of
-from rsc.errors import TemporaryError
+from rsc.errors import TemporaryError, UserError
 
 _POLL_SECONDS = 2.0
 _COMMAND_SECONDS = 60.0
@@ -62,6 +64,8 @@ def cancel(
 
     Raises
     ------
+    UserError
+        It is suspended after it may have trained.
     TemporaryError
         It did not end even so.
     """
@@ -72,6 +76,8 @@ def cancel(
         cluster.delete("RayJob", name_of(rayjob))
         _await_deletion(cluster, rayjob, seconds)
         return Cancelled.DELETED
+    if phase_of(observed) in {Phase.QUEUED, Phase.SUSPENDED}:
+        raise _suspended(rayjob)
     end = time.monotonic() + max(seconds, _COMMAND_SECONDS)
     head = _await_head(cluster, rayjob, end, say)
     if head is not None:
@@ -86,6 +92,16 @@ def cancel(
         return Cancelled.FORCED
     message = f"run {run_id_of(rayjob)} did not end within {seconds + _FORCED_SECONDS:.0f} s"
     raise TemporaryError(message, f"kubectl delete rayjob {name_of(rayjob)} ends it at once.")
+
+
+def _suspended(rayjob: Json) -> UserError:
+    run_id = run_id_of(rayjob)
+    message = f"run {run_id} was suspended and may have trained before, must be marked as cancelled"
+    hint = (
+        f"rsc stop {run_id} --database URL does it from here; "
+        f"then kubectl delete rayjob {name_of(rayjob)}."
+    )
+    return UserError(message, hint)
 
 
 def _await_deletion(cluster: Cluster, rayjob: Json, seconds: float) -> None:
@@ -103,9 +119,24 @@ def _never_began(observed: Observed) -> bool:
     """Return whether no driver of the run can have started yet."""
     status = status_of(observed.rayjob)
     phase = phase_of(observed)
-    early = {Phase.SUBMITTED, Phase.QUEUED, Phase.PREPARING, Phase.STARTING}
-    began = status.get("failed") or status.get("jobStatus") in {"RUNNING", "STOPPED", "FAILED"}
-    return phase in early and not began
+    early = {
+        *(Phase.SUBMITTED, Phase.QUEUED, Phase.SUSPENDED),
+        *(Phase.PREPARING, Phase.STARTING),
+    }
+    ended = status.get("failed") or status.get("succeeded")
+    began = ended or status.get("jobStatus") in {"RUNNING", "STOPPED", "FAILED"}
+    return phase in early and not began and not _went_on(observed.rayjob)
+
+
+def _went_on(rayjob: Json) -> bool:
+    """Return whether this may be another start than the first, as after a preemption.
+
+    A suspension clears all that the status says of the start before it, and `startTime` is
+    there of a run that only waits in a queue. But each change of the spec counts up the
+    generation: a first start is made with 1, and one that Kueue admits has 2.
+    """
+    first = 2 if labels_of(rayjob).get(QUEUE_LABEL) else 1
+    return int(rayjob.get("metadata", {}).get("generation") or 1) > first
 
 
 def _await_head(

@@ -98,7 +98,10 @@ def _ends(observed: Observed) -> Iterator[Cause]:
     spec = observed.rayjob.get("spec") or {}
     if reason == "DeadlineExceeded":
         what = f"activeDeadlineSeconds ({spec.get('activeDeadlineSeconds')} s) is over"
-        hint = "Its checkpoints are kept: submit with the same --run-id and a longer deadline."
+        hint = (
+            "Its checkpoints are kept: rsc submit goes on with the same --run-id, another --name "
+            "and a --manifest with a longer activeDeadlineSeconds."
+        )
         yield Cause(kind=CauseKind.DEADLINE, what=what, hint=hint)
     elif reason == "PreRunningDeadlineExceeded":
         seconds = spec.get("preRunningDeadlineSeconds")

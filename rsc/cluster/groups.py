@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rsc.cluster.quantities import quantity, ray_cpus
+from rsc.cluster.quantities import is_gpu, quantity, ray_cpus
 from rsc.errors import UserError
 
 HEAD = "head"
@@ -107,9 +107,7 @@ def _group(name: str, spec: Mapping[str, Any], minimum: int, maximum: int) -> Gr
     def asked(key: str) -> float:
         return quantity(reserved.get(key, 0), f"group {name}: {key}")
 
-    gpu_key = next(
-        (key for key in {**requests, **limits} if key.endswith("/gpu")), "nvidia.com/gpu"
-    )
+    gpu_key = next(filter(is_gpu, {**requests, **limits}), "nvidia.com/gpu")
     return Group(
         name=name,
         minimum=minimum,

@@ -56,7 +56,8 @@ def find_rayjob(cluster: Cluster, reference: str) -> Json:
     cluster : Cluster
         Where to look.
     reference : str
-        A run id or a RayJob's name, the beginning of exactly one of them, or ``last``.
+        A run id or a RayJob's name, the beginning of exactly one of them, or ``last``. A
+        run that goes on under another RayJob is the newest of them.
 
     Raises
     ------
@@ -75,12 +76,12 @@ def choose(rayjobs: Sequence[Json], reference: str, namespace: str) -> Json:
         return rayjobs[0]
     for exact in (True, False):
         found = [item for item in rayjobs if _means(item, reference, exact=exact)]
-        if len(found) == 1:
+        runs = list(dict.fromkeys(run_id_of(item) for item in found))
+        if len(runs) == 1:
             return found[0]
-        if found:
-            message = f"run {reference!r} was the beginning of {len(found)} runs, must be of one"
-            names = ", ".join(run_id_of(item) for item in found[:5])
-            raise UserError(message, f"Add a letter or two: {names}")
+        if runs:
+            message = f"run {reference!r} was the beginning of {len(runs)} runs, must be of one"
+            raise UserError(message, f"Add a letter or two: {', '.join(runs[:5])}")
     from rsc.config.sentences import did_you_mean
 
     known = [name for item in rayjobs for name in (run_id_of(item), name_of(item))]
@@ -141,8 +142,9 @@ def _belongs(job: Json, rayjob: Json) -> bool:
     uid = rayjob["metadata"]["uid"]
     owners = job["metadata"].get("ownerReferences") or []
     labels, ours = labels_of(job), labels_of(rayjob)
-    if any(owner.get("uid") == uid for owner in owners):
-        return True
+    if any(owner.get("kind") == "RayJob" for owner in owners):
+        # Another RayJob may have the same run: one that went on with it.
+        return any(owner.get("uid") == uid for owner in owners)
     if RUN_LABEL in labels:
         return bool(labels[RUN_LABEL] == run_id_of(rayjob))
     release = labels.get(INSTANCE_LABEL)

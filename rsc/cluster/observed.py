@@ -122,7 +122,8 @@ def role_of(pod: Json) -> str:
 
 def is_finished(rayjob: Json) -> bool:
     """Return whether nothing will happen any more."""
-    return status_of(rayjob).get("jobDeploymentStatus") in {"Complete", "Failed"}
+    ends = {"Complete", "Failed", "ValidationFailed"}
+    return status_of(rayjob).get("jobDeploymentStatus") in ends
 
 
 def last_words(text: object) -> str:

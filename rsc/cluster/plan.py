@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rsc.cluster.groups import HEAD, SUBMITTER, Group, groups_of, submitter_of
+from rsc.cluster.groups import HEAD, SUBMITTER, Group, groups_of, main_resources, submitter_of
 from rsc.cluster.observed import QUEUE_LABEL, Json
+from rsc.cluster.quantities import quantity
 from rsc.cluster.rayjob import MAXIMUM_NAME, SAMPLER, pod_templates
 
 if TYPE_CHECKING:  # pandas comes with it, and this module must load fast
@@ -147,6 +148,7 @@ def make_plan(
         sentence for bundle in _hardest_first(demand) if (sentence := packing.place(bundle))
     ]
     refusals += _data_refusals(config.data, rayjob) + _manifest_refusals(rayjob)
+    refusals += _request_refusals(rayjob)
     holds = tuple(
         Holding(
             group=group,
@@ -307,6 +309,20 @@ def _manifest_refusals(rayjob: Json) -> list[str]:
             f"({deadline}), else the deadline kills the run before it can judge its agent"
         )
     return found
+
+
+def _request_refusals(rayjob: Json) -> Iterator[str]:
+    """Refuse what the API server would refuse of each pod, again and again."""
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    named = {str(group.get("groupName")): group for group in cluster.get("workerGroupSpecs") or []}
+    for name, group in {HEAD: cluster["headGroupSpec"], **named}.items():
+        resources = main_resources(group)
+        limits = resources.get("limits") or {}
+        for key, asked in (resources.get("requests") or {}).items():
+            where = f"group {name}: {key}"
+            if key in limits and quantity(asked, where) > quantity(limits[key], where):
+                limit = f"must be at most its limit {limits[key]}"
+                yield f"group {name} requested {key} {asked}, {limit}"
 
 
 def _environment(rayjob: Json, name: str) -> str:

@@ -28,7 +28,14 @@ _FACTORS = {
     "Ti": 2.0**40,
     "Pi": 2.0**50,
 }
+# As utils.IsGPUResourceKey of KubeRay, and learner.gpuResource in the chart's schema.
+_GPU = re.compile(r"gpu$|nvidia\.com/mig-[0-9]+g\.[0-9]+gb$")
 _QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)([a-zA-Z]{0,2})$")
+
+
+def is_gpu(resource: str) -> bool:
+    """Return whether KubeRay counts a resource as a GPU of Ray: ``…gpu``, or a slice of one."""
+    return _GPU.search(resource) is not None
 
 
 def quantity(value: object, where: str) -> float:

@@ -1,8 +1,7 @@
 """From a run's configuration to the Kubernetes objects that run it.
 
-The objects themselves come from the chart: `rsc/cluster/manifest.yaml` is what
-``helm template`` prints for the smallest real training, and this module fills in what
-differs from run to run. Nothing here talks to a cluster. Objects that belong to one run
+The objects themselves come from the chart (`manifest.py` reads them), and this module fills
+in what differs from run to run. Nothing here talks to a cluster. Objects that belong to one run
 (RayJob, its YAML, its Jobs) get the name of the run; objects that runs share (service
 accounts, rights, network policies) keep theirs, so that the second run finds them.
 """
@@ -14,13 +13,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-import yaml
-
 from rsc.cluster.observed import COMPONENT_LABEL, RUN_LABEL, name_of
-from rsc.cluster.quantities import ray_cpus
+from rsc.cluster.quantities import is_gpu, ray_cpus
 from rsc.errors import UserError
 
 # KubeRay adds a suffix of six to RayJob names and limits the result to 53.
@@ -96,43 +92,6 @@ class Submission:
     resources: tuple[ResourceChange, ...] = ()
 
 
-def shipped_manifest() -> str:
-    """Return the manifest that comes with the program, as the chart renders it."""
-    file = resources.files("rsc.cluster").joinpath("manifest.yaml")
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        message = "the manifest that ships with the program was not found, must be installed"
-        raise UserError(message, "Give one that helm template printed: --manifest FILE") from error
-
-
-def read_manifest(text: str, where: str) -> tuple[dict[str, Any], ...]:
-    """Return the objects of a manifest.
-
-    Raises
-    ------
-    UserError
-        It is no YAML of Kubernetes objects, or has not exactly one RayJob.
-    """
-    try:
-        documents = [item for item in yaml.safe_load_all(text) if item is not None]
-    except yaml.YAMLError as error:
-        what = " ".join(str(error).split())
-        message = f"{where} was no YAML ({what}), must be a manifest"
-        raise UserError(message, _HINT) from error
-    for item in documents:
-        if not isinstance(item, dict) or not item.get("kind") or not name_of(item):
-            message = f"{where} had a document without kind and name, must hold Kubernetes objects"
-            raise UserError(message, _HINT)
-    count = sum(item["kind"] == "RayJob" for item in documents)
-    if count != 1:
-        raise UserError(f"{where} had {count} RayJobs, must have exactly one", _HINT)
-    return tuple(documents)
-
-
-_HINT = "It is what helm template prints for helm/rsc-train."
-
-
 def rayjob_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the RayJob of a manifest."""
     return dict(next(item for item in documents if item["kind"] == "RayJob"))
@@ -161,7 +120,7 @@ def fill(
     documents: Iterable[Mapping[str, Any]], submission: Submission
 ) -> tuple[dict[str, Any], ...]:
     """Return the objects of one run, in the order in which they are to be made."""
-    wanted = [copy.deepcopy(dict(item)) for item in documents if not _left_out(item)]
+    wanted = [copy.deepcopy(dict(item)) for item in documents if not is_left_out(item)]
     rayjob = rayjob_of(wanted)
     old_run = _old_run_id(rayjob)
     old_image = _containers(rayjob["spec"]["rayClusterSpec"]["headGroupSpec"])[0].get("image")
@@ -185,7 +144,8 @@ def is_of_one_run(item: Mapping[str, Any]) -> bool:
     return item["kind"] in {"RayJob", "Job"}
 
 
-def _left_out(item: Mapping[str, Any]) -> bool:
+def is_left_out(item: Mapping[str, Any]) -> bool:
+    """Return whether an object is the release's and no run's."""
     metadata = item["metadata"]
     component = (metadata.get("labels") or {}).get(COMPONENT_LABEL)
     hook = (metadata.get("annotations") or {}).get("helm.sh/hook", "")
@@ -323,7 +283,7 @@ def _size(cluster: dict[str, Any], submission: Submission) -> None:
             message = f"--resource named the group {change.group!r}, must be one of the manifest"
             raise UserError(message, f"Its groups: {', '.join(groups)}")
         _change(groups[change.group], change)
-        if _is_gpu(change.resource) and change.value != "0":
+        if is_gpu(change.resource) and change.value != "0":
             _keep_gpu_nodes_for(change, groups)
     if submission.samplers is None:
         return
@@ -348,10 +308,6 @@ def _change(group: dict[str, Any], change: ResourceChange) -> None:
         offered[SAMPLER] = str(ray_cpus(change.value, f"--resource {change.group}.cpu"))
 
 
-def _is_gpu(resource: str) -> bool:
-    return resource.endswith("/gpu")
-
-
 def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, Any]]) -> None:
     """Let a group onto GPU nodes and keep those that ask for no GPU away, as the chart does."""
     spec = groups[change.group]["template"]["spec"]
@@ -362,7 +318,7 @@ def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, A
     away = {"nodeSelectorTerms": [{"matchExpressions": absent}]}
     for name, group in groups.items():
         asks = _containers(group)[0].get("resources", {}).get("limits") or {}
-        if name != change.group and not any(map(_is_gpu, asks)):
+        if name != change.group and not any(map(is_gpu, asks)):
             affinity = {
                 "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": dict(away)}
             }

@@ -80,12 +80,13 @@ def check(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
     Raises
     ------
     UserError
-        The namespace, a Secret or a ConfigMap is missing, or the API server refuses the
-        RayJob.
+        The namespace, a Secret or a ConfigMap is missing, the RayJob exists already, or
+        the API server refuses it.
     """
     if not cluster.namespace_exists():
         message = f"namespace {cluster.namespace} was not found, must exist"
         raise UserError(message, f"kubectl create namespace {cluster.namespace}")
+    _check_new(cluster, objects)
     cluster.check(rayjob_of(objects))
     given = {(item["kind"], name_of(item)) for item in objects}
     given.add(("Secret", str(_token_secret(rayjob_of(objects)))))
@@ -93,6 +94,23 @@ def check(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
         if (kind, name) not in given and not _exists(cluster, kind, name):
             message = f"{kind} {name} was not found in namespace {cluster.namespace}, must exist"
             raise UserError(message, f"{user} needs it: kubectl create {kind.lower()} --help")
+
+
+def _check_new(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
+    """Refuse the name of a RayJob that is there: one that has ended never starts again."""
+    name = name_of(rayjob_of(objects))
+    try:
+        if cluster.get("RayJob", name, metadata_only=True) is None:
+            return
+    except ForbiddenError:
+        return
+    # The Jobs that came before it are not its own: they outlive it for a while.
+    own = [f"{item['kind'].lower()}/{name_of(item)}" for item in objects if is_of_one_run(item)]
+    hint = (
+        "Give another --name: the run goes on under its --run-id. Or first: "
+        f"kubectl delete --namespace {cluster.namespace} --ignore-not-found {' '.join(own)}"
+    )
+    raise UserError(f"RayJob {name} existed already, must be new", hint)
 
 
 def _exists(cluster: Cluster, kind: str, name: str) -> bool:

@@ -40,6 +40,7 @@ class Phase(StrEnum):
     RETRYING = "retrying"
     DELETING = "being deleted"
     SUSPENDED = "suspended"
+    ENDED = "ended"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     STOPPED = "stopped"
@@ -85,14 +86,28 @@ _SIMPLE = {
 }
 
 
-def phase_of(observed: Observed) -> Phase:
-    """Return where a run stands."""
+def phase_of(observed: Observed, recorded: str = "") -> Phase:
+    """Return where a run stands.
+
+    Parameters
+    ----------
+    observed : Observed
+        The run as the cluster has it.
+    recorded : str
+        The run's state as the database has it; empty: nobody asked.
+
+    Returns
+    -------
+    Phase
+        ``ended`` where the driver exited with 0 and neither its log nor the database says
+        whether the run was completed or cancelled.
+    """
     status = status_of(observed.rayjob)
     deployment, job = status.get("jobDeploymentStatus") or "", status.get("jobStatus") or ""
     if observed.rayjob.get("metadata", {}).get("deletionTimestamp"):
         return Phase.DELETING
     if deployment == "Complete":
-        return _completed(observed, job)
+        return _completed(observed, job, recorded)
     if deployment == "Running":
         return _running(job)
     if deployment in {"", "Suspended"} and _queued(observed):
@@ -102,12 +117,14 @@ def phase_of(observed: Observed) -> Phase:
     return Phase.PREPARING if any(_prepares(job) for job in observed.jobs) else Phase.SUBMITTED
 
 
-def _completed(observed: Observed, job: str) -> Phase:
+def _completed(observed: Observed, job: str, recorded: str) -> Phase:
     """Return how a RayJob without failure has ended; a cancelled run exits with 0, too."""
     if job != "SUCCEEDED":
         return Phase.STOPPED
     said = f"run {run_id_of(observed.rayjob)} was cancelled"
-    return Phase.CANCELLED if any(said in line for line in observed.driver) else Phase.COMPLETED
+    if recorded == Phase.CANCELLED or any(said in line for line in observed.driver):
+        return Phase.CANCELLED
+    return Phase.COMPLETED if recorded == Phase.COMPLETED or observed.driver else Phase.ENDED
 
 
 def _running(job: str) -> Phase:

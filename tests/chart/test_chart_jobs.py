@@ -125,6 +125,11 @@ def test_a_reset_is_never_a_hook_and_never_tried_again_after_a_refusal():
     assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
 
 
+def test_a_reset_that_has_ended_stays_so_that_nobody_makes_it_again():
+    """A GitOps controller puts back what a TTL has removed."""
+    assert "ttlSecondsAfterFinished" not in reset(run="a-run", confirm="a-run").job("reset")["spec"]
+
+
 def test_a_release_that_resets_trains_nothing():
     objects = reset(run="a-run", confirm="a-run")
     assert objects.of("RayJob") == {}

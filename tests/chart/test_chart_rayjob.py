@@ -84,7 +84,10 @@ def test_training_ends_itself_before_the_deadline_kills_it():
     def budget(**rayjob):
         return env(main(render({"rayjob": rayjob}).groups["head"])).get("RSC_TIME_BUDGET_SECONDS")
 
-    assert budget(activeDeadlineSeconds=7200) == "6600"
+    # The pods may need preRunningDeadlineSeconds, 1800, of the deadline before the driver starts.
+    assert budget(activeDeadlineSeconds=7200) == "4800"
+    assert budget(activeDeadlineSeconds=7200, preRunningDeadlineSeconds=600) == "6000"
+    assert budget(activeDeadlineSeconds=2400) == "1800"
     assert budget(activeDeadlineSeconds=300, preRunningDeadlineSeconds=120) is None
     own = render({"train": {"timeBudgetSeconds": 90}})
     assert env(main(own.groups["head"]))["RSC_TIME_BUDGET_SECONDS"] == "90"
@@ -329,10 +332,10 @@ def test_an_evicted_head_or_learner_has_to_wait():
     assert render().of("PodDisruptionBudget") == {}
 
 
-def test_a_kept_run_keeps_its_run_file():
-    objects = render({"rayjob": {"keepOnUpgrade": True}})
-    for item in (objects.one("RayJob"), objects.of("ConfigMap")["rsc-rsc-train-r1-config"]):
-        assert item["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+def test_further_labels_reach_every_pod():
+    labels = {"team": "quants", "app.kubernetes.io/part-of": "research"}
+    for name, template in render({"podLabels": labels}).pods():
+        assert labels.items() <= template["metadata"]["labels"].items(), name
 
 
 def test_further_environment_reaches_every_ray_container():
@@ -351,6 +354,13 @@ def test_managed_databases_and_storages_are_checked_with_their_certificates():
     )
     assert env(own)["AWS_CA_BUNDLE"] == "/etc/rsc-ca/s3/ca.crt"
     assert {"name": "s3-ca", "mountPath": "/etc/rsc-ca/s3", "readOnly": True} in own["volumeMounts"]
+
+
+def test_the_identity_for_the_storage_may_be_that_of_accounts_that_exist():
+    """Neither keys nor annotations: docs/kubernetes.md says whose identity it is then."""
+    variables = env(main(render_shape("existing-secrets").groups["head"]))
+    assert variables["AWS_REGION"] == "eu-central-1"
+    assert "AWS_ACCESS_KEY_ID" not in variables
 
 
 def test_only_those_who_use_the_storage_get_its_identity():

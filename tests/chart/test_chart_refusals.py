@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from chart_tools import LEAST, merged, render, run, template
+from chart_tools import LEAST, main, merged, render, run, template
 
 EGRESS = {
     "enabled": True,
@@ -158,6 +158,26 @@ TOGETHER = {
         {"extraEnv": [{"name": "RSC_DATABASE_URL", "value": "sqlite://"}]},
         "extraEnv named RSC_DATABASE_URL, must not: the chart sets it",
     ),
+    "a request above its limit": (
+        {"learner": {"cpus": 2, "cpuRequest": "2500m"}},
+        "learner.cpuRequest was 2500m, must be at most learner.cpus = 2",
+    ),
+    "a request of a Job above its limit": (
+        {"jobs": {"cpuRequest": "1.5"}},
+        "jobs.cpuRequest was 1.5, must be at most jobs.cpus = 1",
+    ),
+    "a label that network policies select by": (
+        {"podLabels": {"app.kubernetes.io/component": "web"}},
+        "podLabels named app.kubernetes.io/component, must not: the chart or KubeRay sets it",
+    ),
+    "a label of a run": (
+        {"podLabels": {"team": "quants", "rsc.dev/run-id": "another"}},
+        "podLabels named rsc.dev/run-id, must not",
+    ),
+    "a label of KubeRay": (
+        {"podLabels": {"ray.io/node-type": "head"}},
+        "podLabels named ray.io/node-type, must not",
+    ),
     "a reset that is not confirmed": (
         resets(run="a-run"),
         'jobs.reset.confirm was "", must be "a-run": a reset removes records for ever',
@@ -236,6 +256,14 @@ ALONE = {
         "at '/securityContext/runAsUser': minimum: got 0, want 1",
     ),
     "a storage that is no S3": ({"storage": {"uri": "/runs"}}, "at '/storage/uri'"),
+    "a GPU that Ray would not count": (
+        {"learner": {"gpus": 1, "gpuResource": "nvidia.com/gpu.shared"}},
+        "at '/learner/gpuResource': 'nvidia.com/gpu.shared' does not match pattern",
+    ),
+    "an image with a second tag": (
+        {"image": {"repository": "registry.example/rsc:0.1.0"}},
+        "at '/image/repository': 'registry.example/rsc:0.1.0' does not match pattern",
+    ),
     "a digest that is none": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
     "an address without its prefix": (
         {"networkPolicy": {"egress": {"s3": [{"cidr": "10.0.0.1", "port": 443}]}}},
@@ -289,3 +317,21 @@ def test_the_defaults_alone_say_what_is_missing():
 
 def test_the_least_values_are_accepted():
     assert len(render().of("RayJob")) == 1
+
+
+@pytest.mark.parametrize("name", ["rsc", "localhost/rsc", "r.example:5000/a/b_c", "r:5000/rsc"])
+def test_a_registry_may_have_a_port(name):
+    head = render({"image": {"repository": name}}).groups["head"]
+    assert main(head)["image"] == f"{name}:dev"
+
+
+@pytest.mark.parametrize("key", ["nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.5gb"])
+def test_what_kuberay_counts_as_a_gpu_is_one(key):
+    learner = render({"learner": {"gpus": 1, "gpuResource": key}}).groups["learner"]
+    assert main(learner)["resources"]["limits"][key] == "1"
+
+
+@pytest.mark.parametrize("request_", ["2", "2000m", "1.5", "0.1"])
+def test_a_request_may_be_up_to_its_limit(request_):
+    learner = render({"learner": {"cpus": 2, "cpuRequest": request_}}).groups["learner"]
+    assert main(learner)["resources"]["requests"]["cpu"] == request_

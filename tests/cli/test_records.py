@@ -11,7 +11,7 @@ import pytest
 from recorded_runs import EXAMPLE, record_run
 
 from rsc.cli.records import resolve_run
-from rsc.cli.run_progress import Recorded, read_recorded
+from rsc.cli.run_progress import Recorded, read_recorded, read_states
 from rsc.errors import UserError
 from rsc.store.rows import RunState
 
@@ -107,6 +107,14 @@ def test_progress_from_the_database_has_the_interval_of_each_sharpe(database, ke
         progress.best_sharpe_low,
         progress.best_sharpe_high,
     ) == stored
+
+
+def test_the_database_tells_how_runs_stand_or_why_it_cannot(database, tmp_path):
+    states = read_states(f"sqlite:///{database}")
+    assert states[FIRST] == "completed"
+    assert states["20260103-000001-dddd"] == "failed"
+    assert read_recorded(f"sqlite:///{database}", FIRST).run_state == "completed"
+    assert "must" in read_states(f"sqlite:///{tmp_path}/none.db")
 
 
 @pytest.mark.usefixtures("database")

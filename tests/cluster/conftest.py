@@ -28,9 +28,10 @@ from observations import to_document
 from rsc.cluster.cause import Cause, CauseKind
 from rsc.cluster.causes import explain
 from rsc.cluster.client import Cluster, connect
+from rsc.cluster.manifest import read_manifest
 from rsc.cluster.observe import find_rayjob, observe
 from rsc.cluster.observed import Observed
-from rsc.cluster.rayjob import Submission, fill, pod_templates, read_manifest
+from rsc.cluster.rayjob import Submission, fill, pod_templates
 from rsc.cluster.submission import submit
 
 IMAGE = os.environ.get("RSC_IMAGE", "localhost/rsc:dev")

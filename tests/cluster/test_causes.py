@@ -10,7 +10,7 @@ from observations import RECORDED, read
 
 from rsc.cluster.cause import CauseKind
 from rsc.cluster.causes import explain
-from rsc.cluster.observed import Observed
+from rsc.cluster.observed import Observed, is_finished
 from rsc.cluster.views import Phase, phase_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -58,6 +58,13 @@ def test_recorded_cause_is_the_first_that_is_named(name):
     assert words in first.what
     assert len(first.what) <= 450
     assert "\n" not in first.what
+
+
+def test_rayjob_that_the_operator_refuses_has_ended():
+    """`rsc status --watch` would look at it for ever."""
+    rayjob = read("rayjob_that_the_operator_refuses").rayjob
+    assert rayjob["status"]["jobDeploymentStatus"] == "ValidationFailed"
+    assert is_finished(rayjob)
 
 
 def test_refusal_that_is_over_is_no_cause():
@@ -169,7 +176,9 @@ def test_operator_that_is_silent():
 
 def test_deadline_and_failed_driver():
     rayjob = _rayjob(jobDeploymentStatus="Failed", reason="DeadlineExceeded", jobStatus="RUNNING")
-    assert _only(Observed(rayjob=rayjob, now=NOW)).what == "activeDeadlineSeconds (100 s) is over"
+    cause = _only(Observed(rayjob=rayjob, now=NOW))
+    assert cause.what == "activeDeadlineSeconds (100 s) is over"
+    assert "the same --run-id, another --name and a --manifest" in cause.hint
     message = "Job entrypoint command failed\nerror: prices were empty, must have bars\nhint: look"
     rayjob = _rayjob(
         jobDeploymentStatus="Failed", reason="AppFailed", jobStatus="FAILED", message=message

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rsc.cluster.groups import groups_of
+from rsc.cluster.manifest import read_manifest, shipped_manifest
 from rsc.cluster.plan import demand_of, longest_seconds, make_plan, samplers_needed
 from rsc.cluster.quantities import memory_text, quantity, ray_cpus
 from rsc.cluster.rayjob import (
@@ -18,8 +19,6 @@ from rsc.cluster.rayjob import (
     pod_templates,
     rayjob_name,
     rayjob_of,
-    read_manifest,
-    shipped_manifest,
 )
 from rsc.cluster.submission import references
 from rsc.config.load import config_from_mapping
@@ -188,6 +187,26 @@ def test_manifest_that_is_none_is_refused(text, sentence):
         read_manifest(text, "file.yaml")
 
 
+@pytest.mark.parametrize("missing", ["rsc-train-r1-config", "rsc-train-hooks"])
+def test_manifest_without_the_run_file_of_its_pods_is_refused(missing):
+    """As train.existingConfigMap renders it: its pods would train what is in that ConfigMap."""
+    gone = ("ConfigMap", missing)
+    kept = [item for item in SHIPPED if (item["kind"], item["metadata"]["name"]) != gone]
+    assert len(kept) == len(SHIPPED) - 1
+    sentence = f"own.yaml mounted ConfigMap {missing}, which it does not hold at /etc/rsc, must"
+    with pytest.raises(UserError, match=sentence) as caught:
+        read_manifest(yaml.safe_dump_all(kept), "own.yaml")
+    assert "train.existingConfigMap" in caught.value.hint
+
+
+def test_manifest_whose_driver_mounts_no_run_file_is_refused():
+    documents = copy.deepcopy(SHIPPED)
+    head = rayjob_of(documents)["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    head["volumes"] = [volume for volume in head["volumes"] if volume["name"] != "train"]
+    with pytest.raises(UserError, match="mounted no ConfigMap at /etc/rsc, must hold the one"):
+        read_manifest(yaml.safe_dump_all(documents), "own.yaml")
+
+
 def test_secrets_that_pods_cannot_start_without_are_known():
     found = {(kind, name) for kind, name, _ in references(_fill())}
     assert ("Secret", "rsc-database") in found
@@ -241,12 +260,35 @@ def test_gpu_that_no_group_offers_is_refused():
     assert _plan(_config(num_gpus_per_learner=1), resources=gpu).refusals == ()
 
 
+@pytest.mark.parametrize(
+    ("key", "counts"),
+    [
+        ("amd.com/gpu", True),
+        ("nvidia.com/mig-1g.5gb", True),
+        ("nvidia.com/gpu.shared", False),
+        ("nvidia.com/mig-1g", False),
+    ],
+)
+def test_what_kuberay_counts_as_a_gpu_is_one(key, counts):
+    changes = (parse_resource(f"learner.{key}=1"),)
+    refusals = _plan(_config(num_gpus_per_learner=1), resources=changes).refusals
+    assert (refusals == ()) is counts
+    learner = rayjob_of(_fill(resources=changes))["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
+    assert ("tolerations" in learner["template"]["spec"]) is counts
+
+
 def test_learner_process_needs_a_second_cpu_on_the_learner_pod():
     config = _config(num_learners=1)
     (refusal,) = _plan(config).refusals
     assert refusal.startswith("the learner asks CPU 1, rsc_learner 1, but no pod is left for it")
     two = (parse_resource("learner.cpu=2"),)
     assert _plan(config, resources=two).refusals == ()
+
+
+def test_request_above_its_limit_is_refused():
+    changes = ("learner.requests.cpu=4", "sampler.requests.memory=1Gi", "head.cpu=2")
+    plan = _plan(_config(), resources=tuple(parse_resource(text) for text in changes))
+    assert plan.refusals == ("group learner requested cpu 4, must be at most its limit 1",)
 
 
 def test_bigger_sampler_pods_hold_more_env_runners():

@@ -15,8 +15,9 @@ from rsc.cluster.api_errors import ForbiddenError
 from rsc.cluster.cancelling import Cancelled, cancel
 from rsc.cluster.cause import CauseKind
 from rsc.cluster.client import connect
+from rsc.cluster.manifest import read_manifest, shipped_manifest
 from rsc.cluster.observe import find_rayjob, list_rayjobs, observe
-from rsc.cluster.rayjob import Submission, fill, rayjob_of, read_manifest, shipped_manifest
+from rsc.cluster.rayjob import Submission, fill, rayjob_of
 from rsc.cluster.submission import submit
 from rsc.errors import UserError
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from observations import read
 
 from rsc.cli import status
+from rsc.cli.run_progress import Recorded
 from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.driver_log import read_progress
-from rsc.cluster.observe import choose
+from rsc.cluster.observe import _belongs, choose
 from rsc.cluster.observed import Observed
 from rsc.cluster.reading_logs import find_log
 from rsc.cluster.views import Phase, money_of, phase_of, pods_of, seconds_by_group
-from rsc.errors import TemporaryError, UserError
+from rsc.errors import CheckFailedError, TemporaryError, UserError
 
 
 def _run(name, run_id):
@@ -39,6 +40,40 @@ def test_a_run_that_is_not_there_or_twice_is_refused():
         choose(RUNS, "a-2027-1", "n")
     with pytest.raises(UserError, match="namespace n has no runs"):
         choose((), "last", "n")
+
+
+def test_a_run_that_went_on_under_another_rayjob_is_the_newest_of_them():
+    """A second `rsc submit` with the same --run-id and another --name."""
+    again = _run("again-2026-1", "2026-1")
+    assert choose((again, *RUNS), "2026-1", "n") is again
+    assert choose((again, *RUNS), "a-2026-1", "n") is RUNS[1]
+    assert choose((again, RUNS[1]), "2026", "n") is again
+    with pytest.raises(UserError, match="'2026' was the beginning of 2 runs") as caught:
+        choose((again, *RUNS), "2026", "n")
+    assert caught.value.hint == "Add a letter or two: 2026-1, 2026-2"
+
+
+def test_jobs_of_the_rayjob_before_are_not_of_the_one_that_goes_on():
+    rayjob = _run("again-2026-1", "2026-1")
+    rayjob["metadata"]["uid"] = "new"
+
+    def job(*owners):
+        job = _run("a-2026-1-preflight", "2026-1")
+        job["metadata"]["ownerReferences"] = [{"kind": "RayJob", "uid": uid} for uid in owners]
+        return job
+
+    assert _belongs(job("new"), rayjob)
+    assert _belongs(job(), rayjob)
+    assert not _belongs(job("old"), rayjob)
+
+
+def test_a_rayjob_that_exists_says_how_its_run_goes_on():
+    error = _explain(409, _status(409, 'rayjobs.ray.io "a-1" already exists', "AlreadyExists"))
+    assert error.message == "rayjob a-1 existed already, must be new"
+    assert error.hint == (
+        "Give another --name (the run goes on under its --run-id), or first: "
+        "kubectl delete rayjob a-1 --namespace train"
+    )
 
 
 def test_progress_is_read_from_json_lines_among_others():
@@ -107,9 +142,43 @@ def test_logs_are_found_by_purpose_and_by_part_of_a_name():
 def test_cancelled_run_is_not_called_completed():
     status = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
     rayjob = {**_run("a-1", "1"), "status": status}
-    assert phase_of(Observed(rayjob=rayjob)) is Phase.COMPLETED
+    silent = Observed(rayjob=rayjob)
+    assert phase_of(silent) is Phase.ENDED
+    assert phase_of(silent, "cancelled") is Phase.CANCELLED
+    assert phase_of(silent, "completed") is Phase.COMPLETED
     said = ("run 1 was cancelled; its checkpoint is kept",)
     assert phase_of(Observed(rayjob=rayjob, driver=said)) is Phase.CANCELLED
+    other = Observed(rayjob=rayjob, driver=("run 1 was completed",))
+    assert phase_of(other) is Phase.COMPLETED
+    assert phase_of(other, "cancelled") is Phase.CANCELLED
+
+
+def _recorded(run_state):
+    return Recorded(
+        state=run_state, run_state=run_state, attempt=1, progress=None, seconds={}, failure=""
+    )
+
+
+def test_watch_judges_by_what_the_database_says():
+    status_ = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    observed = Observed(rayjob={**_run("a-1", "1"), "status": status_})
+    found = status._Status(
+        observed=observed, recorded=_recorded("cancelled"), progress=None, note="", prices={}
+    )
+    with pytest.raises(CheckFailedError, match="run 1 was cancelled, must be completed"):
+        status._judge(found)
+    status._judge(replace(found, recorded=_recorded("completed")))
+    status._judge(replace(found, recorded=None))
+
+
+def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch):
+    status_ = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
+    runs = tuple({**_run(f"a-{i}", str(i)), "status": status_} for i in (1, 2, 3))
+    assert [phase for _, phase in status._phases(runs, None)] == ["ended"] * 3
+    states = {"1": "completed", "2": "cancelled"}
+    monkeypatch.setattr("rsc.cli.run_progress.read_states", lambda database: states)
+    known = [phase for _, phase in status._phases(runs, "sqlite://")]
+    assert known == ["completed", "cancelled", "ended"]
 
 
 @dataclass

@@ -5,6 +5,8 @@ must be. What one value alone can say is in values.schema.json.
 
 {{- define "rsc-train.checks" -}}
 {{- include "rsc-train.checkNames" . -}}
+{{- include "rsc-train.checkLabels" . -}}
+{{- include "rsc-train.checkRequests" . -}}
 {{- include "rsc-train.checkDatabase" . -}}
 {{- include "rsc-train.checkConfirmations" . -}}
 {{- include "rsc-train.checkAccounts" . -}}
@@ -28,6 +30,26 @@ must be. What one value alone can say is in values.schema.json.
 {{- end -}}
 {{- if eq .Values.image.tag "latest" -}}
 {{- fail "image.tag was latest, must be a version: the pods of one run would be made of different images" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "rsc-train.checkLabels" -}}
+{{- range $key, $_ := .Values.podLabels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|managed-by|version)|rsc\\.dev/.*|ray\\.io/.*)$" $key -}}
+{{- fail (printf "podLabels named %s, must not: the chart or KubeRay sets it, and network policies find the pods by such labels" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "rsc-train.checkRequests" -}}
+{{- range $part := list "head" "autoscaler" "learner" "samplers" "submitter" "jobs" -}}
+{{- $settings := get $.Values $part -}}
+{{- with $settings.cpuRequest -}}
+{{- $thousandths := ternary (trimSuffix "m" . | float64) (mulf 1000 (float64 .)) (hasSuffix "m" .) -}}
+{{- if gt $thousandths (mul 1000 (int $settings.cpus) | float64) -}}
+{{- fail (printf "%s.cpuRequest was %s, must be at most %s.cpus = %d: Kubernetes refuses a request above its limit" $part . $part (int $settings.cpus)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

@@ -18,10 +18,16 @@
 {{- end -}}
 {{- end }}
 
-{{/* Seconds of training over all executions; empty: no end of its own. */}}
+{{/*
+Seconds of training over all executions; empty: no end of its own. The budget counts from the driver's start, the
+deadline from the RayJob's, before its pods are there: they may need as long as preRunningDeadlineSeconds.
+*/}}
 {{- define "rsc-train.timeBudget" -}}
 {{- if .Values.train.timeBudgetSeconds -}}{{- int .Values.train.timeBudgetSeconds -}}
-{{- else if ge (int .Values.rayjob.activeDeadlineSeconds) 1800 -}}{{- sub (int .Values.rayjob.activeDeadlineSeconds) 600 -}}
+{{- else if ge (int .Values.rayjob.activeDeadlineSeconds) 1800 -}}
+{{- $shorter := sub (int .Values.rayjob.activeDeadlineSeconds) 600 -}}
+{{- $budget := sub $shorter (int .Values.rayjob.preRunningDeadlineSeconds) -}}
+{{- ternary $budget $shorter (gt $budget 0) -}}
 {{- end -}}
 {{- end }}
 

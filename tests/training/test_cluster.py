@@ -61,7 +61,18 @@ def long_digest(tmp_path_factory):
     return undisturbed_digest(tmp_path_factory.mktemp("undisturbed") / "here", long_tree())
 
 
-def start(folder, *words, run_id=RUN_ID):
+# Python of a start that has loaded all it needs and waits for a file before it takes the run:
+# loading takes as long as the run of another may last.
+WAITS = """
+import pathlib, time
+from rsc.training import cluster_trial, run
+
+while not pathlib.Path("go").exists():
+    time.sleep(0.02)
+"""
+
+
+def start(folder, *words, run_id=RUN_ID, before=""):
     return start_rsc(
         "train",
         "run.yaml",
@@ -72,6 +83,7 @@ def start(folder, *words, run_id=RUN_ID):
         *words,
         folder=folder,
         url=url_of(folder),
+        before=before,
     )
 
 
@@ -143,9 +155,10 @@ def test_lost_pods_change_no_byte_and_use_no_attempt(long_digest, on_cluster, tm
 
 def test_replaced_and_killed_drivers_change_no_byte(long_digest, on_cluster, tmp_path):
     write_run_file(tmp_path, long_tree())
+    second = start(tmp_path, before=WAITS)
     first = start(tmp_path)
     first.wait_for("validation 2", seconds=600)
-    second = start(tmp_path)
+    (tmp_path / "go").touch()
     errors = first.finish(seconds=600, code=RESUME_ME)
     assert "superseded" in errors
     second.wait_for("going on from iteration", seconds=600)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,11 @@ def own_prices(folder):
     return folder / "prices.csv"
 
 
+def timed(content):
+    """Give every date a time."""
+    return re.sub(r"^(\d{4}-\d\d-\d\d),", r"\1T00:00,", content, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -40,13 +46,14 @@ def own_prices(folder):
         (with_row("2020-01-05,10,11,-9,10"), "prices.csv:6: column 'Low' was -9, must be a finite price > 0"),
         (with_row("2020-01-02,10,11,9,10"), "prices.csv:6: column 'Date' was 2020-01-02 after 2020-01-04 (unsorted), must be later than the row before"),
         (with_row("2020-01-04,10,11,9,10"), "prices.csv:6: column 'Date' was 2020-01-04"),
-        (with_row("2020-01-05T00:00+02:00,10,11,9,10"), "prices.csv:6: column 'Date' was '2020-01-05T00:00+02:00', must have the offset of the first row (none)"),
+        (with_row("2020-01-05T00:00,10,11,9,10"), "prices.csv:6: column 'Date' was '2020-01-05T00:00', must be a date without a time as the first is"),
+        (timed(with_row("2020-01-05T00:00+02:00,10,11,9,10")), "prices.csv:6: column 'Date' was '2020-01-05T00:00+02:00', must have the offset of the first row (none)"),
         (with_row("2020-01-05,10,9,11,10"), "prices.csv:6: column 'High' was 9.0, must be at least the low (11.0)"),
         (HEADER + ROWS[0], "prices.csv: had 1 row(s) of prices, must have at least 2"),
         (HEADER + "".join(ROWS) + "2029-01-02,10,11,9,10\n", "prices.csv:30: column 'Date' was 2029-01-02, 3262 days after the row before (2020-01-28), must be within 14 days"),
         (HEADER + "".join(ROWS), "mine: 28 bars were fewer than warm-up (50) plus features.window (4)"),
     ],
-    ids=["empty", "binary", "no-close", "hole", "nan", "zero", "negative", "unsorted", "duplicate", "mixed-zones", "high<low", "one-row", "gap", "short"],
+    ids=["empty", "binary", "no-close", "hole", "nan", "zero", "negative", "unsorted", "duplicate", "time-among-dates", "mixed-zones", "high<low", "one-row", "gap", "short"],
 )  # fmt: skip
 def test_broken_prices_begin_no_run(refused, own_prices, content, sentence):
     own_prices.write_bytes(content if isinstance(content, bytes) else content.encode())

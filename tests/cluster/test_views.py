@@ -166,9 +166,9 @@ def test_watch_judges_by_what_the_database_says():
         observed=observed, recorded=_recorded("cancelled"), progress=None, note="", prices={}
     )
     with pytest.raises(CheckFailedError, match="run 1 was cancelled, must be completed"):
-        status._judge(found)
-    status._judge(replace(found, recorded=_recorded("completed")))
-    status._judge(replace(found, recorded=None))
+        status._judge(found, as_json=False)
+    status._judge(replace(found, recorded=_recorded("completed")), as_json=False)
+    status._judge(replace(found, recorded=None), as_json=False)
 
 
 def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch):

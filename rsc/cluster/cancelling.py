@@ -133,9 +133,10 @@ def _went_on(rayjob: Json) -> bool:
 
     A suspension clears all that the status says of the start before it, and `startTime` is
     there of a run that only waits in a queue. But each change of the spec counts up the
-    generation: a first start is made with 1, and one that Kueue admits has 2.
+    generation: it is made with 1, KubeRay 1.6 writes the spec in its own form at once (2),
+    Kueue admits it (3). A start after a suspension has two more.
     """
-    first = 2 if labels_of(rayjob).get(QUEUE_LABEL) else 1
+    first = 3 if labels_of(rayjob).get(QUEUE_LABEL) else 2
     return int(rayjob.get("metadata", {}).get("generation") or 1) > first
 
 

@@ -28,17 +28,20 @@ def _observed(generation, labels=None, *, suspend=False, **status):
     ("observed", "never_began"),
     [
         (_observed(1, jobDeploymentStatus="Initializing"), True),
-        (_observed(1, suspend=True, jobDeploymentStatus="Suspended"), True),
-        (_observed(3, jobDeploymentStatus="Initializing"), False),
-        (_observed(1, QUEUED, suspend=True, jobDeploymentStatus="Suspended"), True),
-        (_observed(2, QUEUED, jobDeploymentStatus="Initializing"), True),
-        (_observed(3, QUEUED, suspend=True, jobDeploymentStatus="Suspended"), False),
-        (_observed(4, QUEUED, jobDeploymentStatus="Initializing"), False),
-        (_observed(1, jobDeploymentStatus="Initializing", failed=1), False),
-        (_observed(1, jobDeploymentStatus="Initializing", succeeded=1), False),
+        (_observed(2, jobDeploymentStatus="Initializing"), True),
+        (_observed(2, suspend=True, jobDeploymentStatus="Suspended"), True),
+        (_observed(3, suspend=True, jobDeploymentStatus="Suspended"), False),
+        (_observed(4, jobDeploymentStatus="Initializing"), False),
+        (_observed(2, QUEUED, suspend=True, jobDeploymentStatus="Suspended"), True),
+        (_observed(3, QUEUED, jobDeploymentStatus="Initializing"), True),
+        (_observed(4, QUEUED, suspend=True, jobDeploymentStatus="Suspended"), False),
+        (_observed(5, QUEUED, jobDeploymentStatus="Initializing"), False),
+        (_observed(2, jobDeploymentStatus="Initializing", failed=1), False),
+        (_observed(2, jobDeploymentStatus="Initializing", succeeded=1), False),
     ],
     ids=[
-        *("a first start", "made suspended", "resumed after a suspension"),
+        *("just made", "a first start", "made suspended"),
+        *("suspended after it began", "resumed after a suspension"),
         *("waits in a queue", "admitted by Kueue"),
         *("preempted by Kueue", "admitted again"),
         *("failed before", "succeeded before"),
@@ -50,7 +53,7 @@ def test_a_run_began_unless_this_is_its_first_start(observed, never_began):
 
 @pytest.mark.parametrize("labels", [QUEUED, None], ids=["by Kueue", "by hand"])
 def test_a_run_that_was_suspended_after_it_began_is_not_deleted(monkeypatch, labels):
-    observed = _observed(3, labels, suspend=True, jobDeploymentStatus="Suspended")
+    observed = _observed(4, labels, suspend=True, jobDeploymentStatus="Suspended")
     monkeypatch.setattr(cancelling, "observe", lambda cluster, rayjob: observed)
     with pytest.raises(UserError, match="run 1 was suspended and may have trained") as caught:
         cancelling.cancel(None, observed.rayjob, seconds=1, say=print)

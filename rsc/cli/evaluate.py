@@ -9,7 +9,7 @@ import typer
 
 from rsc.cli.help_texts import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
 from rsc.cli.output import print_error, print_json, say
-from rsc.errors import CheckFailedError
+from rsc.errors import CheckFailedError, UserError
 
 if TYPE_CHECKING:
     from rsc.trading.performance import Performance
@@ -26,6 +26,12 @@ class Split(StrEnum):
 
     VALIDATION = "validation"
     TEST = "test"
+
+
+_NOT_YET = {
+    Split.VALIDATION: "Train on until the first evaluation: rsc train --resume RUN.",
+    Split.TEST: "It is judged once, when training is over: rsc train --resume RUN goes on.",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,26 +52,27 @@ def evaluate(
     """Load the best checkpoint of RUN, let it trade greedily again, compare with the record.
 
     Writes nothing. Exit code 3 if it does not do what was recorded: the checkpoint is another
-    one, or other hardware rounds differently. A split that has no record yet is judged
-    without comparing. Needs the prices where they were.
+    one, or other hardware rounds differently. A split that was not judged yet is refused: the
+    test split is judged once, after training. Needs the prices where they were, and loads
+    torch and a local Ray although it trains nothing.
     """
     from rsc.cli.records import open_records
     from rsc.log import configure_logging
 
     with open_records(database) as records:
         run_id = records.resolve(run)
-        recorded = _recorded(records.engine, run_id, split)
+        folds, recorded = _recorded(records.engine, run_id, split)
     configure_logging()
     from rsc.training.judging import evaluate_run
 
-    judged = evaluate_run(run_id, database_url=database, phase=_phase(split))
-    same = None if recorded is None else _equal(judged, recorded)
+    judged = evaluate_run(run_id, folds=folds, database_url=database, phase=_phase(split))
+    same = _equal(judged, recorded)
     if json:
         document: dict[str, Any] = {"run_id": run_id, "split": split, "agent": judged.as_dict()}
         print_json({**document, "undefined": judged.undefined, "as_recorded": same})
     else:
         _print(judged, recorded, split)
-    _tell(run_id, same)
+    _tell(run_id, same=same)
 
 
 def _phase(split: Split) -> Any:
@@ -74,14 +81,19 @@ def _phase(split: Split) -> Any:
     return Phase[split.name]
 
 
-def _recorded(engine: Any, run_id: str, split: Split) -> Performance | None:
-    """Return what the database says of the agent on the split."""
+def _recorded(engine: Any, run_id: str, split: Split) -> tuple[set[int], Performance]:
+    """Return the folds that were judged on the split, and what the database says of the agent."""
     from rsc.cli.results import judgements
     from rsc.reports.load import load_report
     from rsc.trading.records import Policy
 
-    found = judgements(load_report(engine, run_id)).get(str(split), {})
-    return found.get(Policy.AGENT)
+    data = load_report(engine, run_id)
+    for records in data.splits:
+        if records.phase == _phase(split):
+            folds = set(records.episodes["fold"].tolist())
+            return folds, judgements(data)[str(split)][Policy.AGENT]
+    message = f"run {run_id} was not judged on its {split} split yet, must have been"
+    raise UserError(message, _NOT_YET[split])
 
 
 def _equal(judged: Performance, recorded: Performance) -> bool:
@@ -95,20 +107,15 @@ def _close(left: float | None, right: float | None) -> bool:
     return abs(left - right) <= _SAME * max(1.0, abs(left), abs(right))
 
 
-def _print(judged: Performance, recorded: Performance | None, split: Split) -> None:
+def _print(judged: Performance, recorded: Performance, split: Split) -> None:
     from rsc.cli.results import print_rows
 
-    rows = {"agent, now": judged}
-    if recorded is not None:
-        rows["agent, recorded"] = recorded
-    print_rows(rows, title=f"agent on {split}")
+    print_rows({"agent, now": judged, "agent, recorded": recorded}, title=f"agent on {split}")
 
 
-def _tell(run_id: str, same: bool | None) -> None:
+def _tell(run_id: str, *, same: bool) -> None:
     """Say how the comparison went; a failed one ends the program with its own exit code."""
-    if same is None:
-        say("nothing was recorded of this split yet")
-    elif same:
+    if same:
         say("the checkpoint does what was recorded")
     else:
         print_error(f"run {run_id}: the checkpoint does not do what was recorded", _OTHER_HINT)

@@ -49,13 +49,14 @@ class LiveProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
-        self._run_id, self._total = "", 1
+        self._title, self._total = "", 1
         self._iteration: IterationProgress | None = None
         self._evaluation: EvaluationProgress | None = None
 
-    def started(self, run_id: str, total_steps: int) -> None:
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
         """Show an empty bar."""
-        self._run_id, self._total = run_id, total_steps
+        self._title = run_id + _of_folds(fold, folds)
+        self._total = total_steps
         self._iteration = self._evaluation = None
         if self._live is None:
             self._live = Live(
@@ -98,7 +99,7 @@ class LiveProgress:
         for flexible in (False, True, False, False):
             grid.add_column(ratio=1 if flexible else None, no_wrap=True)
         grid.add_row(
-            Text(self._run_id),
+            Text(self._title),
             ProgressBar(total=self._total, completed=min(done, self._total)),
             Text(f"{100 * min(done, self._total) / self._total:3.0f} %"),
             Text(f"{time_left(event)} left" if event else "starting"),
@@ -116,9 +117,9 @@ class PlainProgress:
         self._clock = clock
         self._last_line = float("-inf")
 
-    def started(self, run_id: str, total_steps: int) -> None:
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
         """Name the run."""
-        say(f"run {run_id}: training for {count(total_steps)} steps")
+        say(f"run {run_id}{_of_folds(fold, folds)}: training for {count(total_steps)} steps")
 
     def iteration(self, event: IterationProgress) -> None:
         """Write a line, unless one was written just now."""
@@ -150,9 +151,11 @@ class LoggedProgress:
 
         self._log = get_logger(__name__)
 
-    def started(self, run_id: str, total_steps: int) -> None:
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
         """Log the beginning."""
-        self._log.info("training_started", run_id=run_id, total_steps=total_steps)
+        self._log.info(
+            "training_started", run_id=run_id, total_steps=total_steps, fold=fold, folds=folds
+        )
 
     def iteration(self, event: IterationProgress) -> None:
         """Log the figures."""
@@ -187,6 +190,10 @@ class LoggedProgress:
         self._log.info("training_finished")
 
 
+def _of_folds(fold: int, folds: int) -> str:
+    return f", fold {fold + 1} of {folds}" if folds > 1 else ""
+
+
 def time_left(event: IterationProgress) -> str:
     """Return how long the rest takes at the present speed."""
     steps = max(0, event.total_steps - event.environment_steps)
@@ -203,7 +210,7 @@ def iteration_line(event: IterationProgress) -> str:
         f"{count(event.steps_per_second)} steps/s",
     ]
     if event.episode_return_mean is not None:
-        parts.append(f"return {event.episode_return_mean:+.4f}")
+        parts.append(f"reward {event.episode_return_mean:+.4f}")
     if event.loss is not None:
         parts.append(f"loss {event.loss:.3g}")
     return ", ".join(parts)
@@ -214,4 +221,4 @@ def evaluation_line(event: EvaluationProgress) -> str:
     sharpe = ratio_with_interval(event.sharpe, event.sharpe_low, event.sharpe_high)
     best = ", best so far" if event.best else ""
     total = signed_percent(event.total_return)
-    return f"validation {event.iteration}: Sharpe {sharpe}, return {total}{best}"
+    return f"validation {event.iteration}: Sharpe {sharpe}, portfolio return {total}{best}"

@@ -7,7 +7,7 @@ ratio never stands without its interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rsc.cli.figures import count, percent, ratio, ratio_with_interval, signed_percent
@@ -61,6 +61,8 @@ def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
 
 def judgement_document(data: ReportData) -> dict[str, Any]:
     """Return the judgements as plain values: split, policy, metric."""
+    from rsc.reports.summary import early_ends
+
     return {
         "periods_per_year": data.periods_per_year,
         "judgements": {
@@ -70,29 +72,50 @@ def judgement_document(data: ReportData) -> dict[str, Any]:
             }
             for split, performances in judgements(data).items()
         },
+        "ended_early": {
+            split.phase.name.lower(): {
+                policy.name.lower(): how for policy, how in early_ends(split).items()
+            }
+            for split in data.splits
+        },
     }
 
 
 def print_judgements(data: ReportData) -> None:
     """Write one table for each split that was judged."""
+    from rsc.reports.summary import early_ends
+
     found = judgements(data)
     for split in data.splits:
         name = split.phase.name.lower()
-        print_policies(found[name], title=_title(split, name))
+        early = [
+            f"an account of {policy_name(policy)} {how}: its figures end there"
+            for policy, how in early_ends(split).items()
+        ]
+        print_policies(found[name], title=_title(split, name), notes=early)
     if not data.splits:
         say("nothing was judged yet")
 
 
-def print_policies(performances: Mapping[Policy, Performance], *, title: str) -> None:
-    """Write one table, a line for each policy."""
-    names = {policy.name.lower().replace("_", " "): found for policy, found in performances.items()}
-    print_rows(names, title=title)
+def policy_name(policy: Policy) -> str:
+    """Return a policy's name as tables write it."""
+    return policy.name.lower().replace("_", " ")
 
 
-def print_rows(performances: Mapping[str, Performance], *, title: str) -> None:
-    """Write one table, a line for each named performance."""
+def print_policies(
+    performances: Mapping[Policy, Performance], *, title: str, notes: Sequence[str] = ()
+) -> None:
+    """Write one table, a line for each policy, and notes below it."""
+    names = {policy_name(policy): found for policy, found in performances.items()}
+    print_rows(names, title=title, notes=notes)
+
+
+def print_rows(
+    performances: Mapping[str, Performance], *, title: str, notes: Sequence[str] = ()
+) -> None:
+    """Write one table, a line for each named performance, and notes below it."""
     rows = [[name, *performance_cells(found)] for name, found in performances.items()]
-    print_table(_COLUMNS, rows, title=title, notes=sharpe_notes(performances))
+    print_table(_COLUMNS, rows, title=title, notes=[*sharpe_notes(performances), *notes])
 
 
 def sharpe_notes(performances: Mapping[str, Performance]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rsc.cli.figures import count, duration, moment, signed_percent
 from rsc.cli.help_texts import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
-from rsc.cli.output import Column, number_column, print_facts, print_json, print_table, say
+from rsc.cli.output import NOTHING, Column, number_column, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
     from rsc.cli.records import Records
@@ -76,7 +76,7 @@ def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption 
         found_document = {**run_document(found), "executions": starts, "folds": folds}
         print_json({**found_document, **judgement_document(data)})
         return
-    print_facts(_facts(found, trials), title=f"run {found.run_id}")
+    print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
     print_executions(executions)
     _print_folds(trials)
     print_judgements(data)
@@ -145,13 +145,15 @@ def _test_return(metrics: Mapping[str, Any] | None) -> float | None:
     return growth - 1 if folds else None
 
 
-def _facts(run: RunRow, trials: tuple[TrialRow, ...]) -> list[tuple[str, str]]:
+def _facts(
+    run: RunRow, trials: tuple[TrialRow, ...], instruments: Sequence[str]
+) -> list[tuple[str, str]]:
     seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at else None
     facts = [
         ("name", run.name),
         ("state", state_of(run)),
         ("algorithm", str(run.config.get("training", {}).get("algorithm"))),
-        ("instruments", _instruments(run.config)),
+        ("instruments", _instruments(run.config, instruments)),
         ("seed", str(run.seed)),
         ("started (UTC)", moment(run.started_at)),
         ("took", duration(seconds)),
@@ -171,12 +173,12 @@ def _facts(run: RunRow, trials: tuple[TrialRow, ...]) -> list[tuple[str, str]]:
     return facts
 
 
-def _instruments(config: Mapping[str, Any]) -> str:
+def _instruments(config: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Return the names; those of a manifest are known once an episode was recorded."""
     data = config.get("data", {})
-    sources = data.get("sources") or []
-    if sources:
-        return ", ".join(str(source["instrument"]) for source in sources)
-    return f"synthetic {(data.get('synthetic') or {}).get('kind', '')}".strip()
+    if data.get("synthetic"):
+        return f"synthetic {data['synthetic']['kind']}"
+    return ", ".join(known) or str(data.get("manifest", NOTHING))
 
 
 def _trial_document(trial: TrialRow) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class EvaluationProgress:
         Iteration after which the policy was evaluated.
     sharpe, sharpe_low, sharpe_high : float or None
         Annualised Sharpe ratio and its 95 % interval; None where undefined.
-    total_return : float
-        Portfolio return over the split, as a fraction.
+    total_return : float or None
+        Portfolio return over the split, as a fraction; None where undefined.
     best : bool
         Whether this is the best policy so far.
     """
@@ -59,15 +59,15 @@ class EvaluationProgress:
     sharpe: float | None
     sharpe_low: float | None
     sharpe_high: float | None
-    total_return: float
+    total_return: float | None
     best: bool
 
 
 class ProgressListener(Protocol):
     """Hears what a run does."""
 
-    def started(self, run_id: str, total_steps: int) -> None:
-        """Begin a run, or one of its trials; called again for each trial."""
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
+        """Begin fold `fold` of the `folds` of a run, counted from 0; called for each."""
 
     def iteration(self, event: IterationProgress) -> None:
         """Note one training iteration."""
@@ -85,7 +85,7 @@ class ProgressListener(Protocol):
 class SilentProgress:
     """A listener that shows nothing: for ``--quiet`` and for use as a library."""
 
-    def started(self, run_id: str, total_steps: int) -> None:
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
         """Ignore it."""
 
     def iteration(self, event: IterationProgress) -> None:

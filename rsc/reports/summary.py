@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from rsc.reports import formats
 from rsc.reports.data import ReportData, RunFacts, SplitRecords
 from rsc.reports.palette import STYLES
 from rsc.reports.tables import sharpe_text
 from rsc.trading.performance import Performance
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Cause, Phase, Policy
 
 SPLIT_NAMES = {Phase.TEST: "test split", Phase.VALIDATION: "validation split"}
 
@@ -96,15 +98,41 @@ def period(records: SplitRecords) -> str:
     return f"{formats.date(first, intraday=intraday)} to {formats.date(last, intraday=intraday)}"
 
 
+_EARLY = {
+    Cause.LIQUIDATION: "was liquidated",
+    Cause.RUIN: "was ruined",
+    Cause.MAX_DRAWDOWN: "reached its drawdown limit",
+}
+
+
+def early_ends(records: SplitRecords) -> dict[Policy, str]:
+    """Return what ended accounts before the split did, and when: the first of each policy."""
+    early = np.sort(
+        records.episodes[np.isin(records.episodes["ended_by"], list(_EARLY))],
+        order="end_timestamp",
+        kind="stable",
+    )
+    found: dict[Policy, str] = {}
+    for episode in early:
+        date = formats.date(episode["end_timestamp"])
+        found.setdefault(
+            Policy(episode["policy"]), f"{_EARLY[Cause(episode['ended_by'])]} on {date}"
+        )
+    return found
+
+
 def findings(
     data: ReportData, records: SplitRecords, performances: dict[Policy, Performance]
 ) -> tuple[str, ...]:
     """Return what the split says about the agent, one sentence each, as plain text."""
     agent = performances[Policy.AGENT]
     found = [_money_sentence(records, performances), _sharpe_sentence(agent, records)]
+    early = early_ends(records).get(Policy.AGENT)
+    if early:
+        found.append(f"An account of the agent {early}, before the split ended: no bar follows.")
     if agent.under_a_year:
         found.append(
-            f"The split holds {formats.integer(agent.bars)} bars, less than a year "
+            f"The figures are of {formats.integer(agent.bars)} bars, less than a year "
             f"({formats.number(data.periods_per_year, 0)}): annualised figures extrapolate."
         )
     found.append(_tries_sentence(data.facts, records.phase))

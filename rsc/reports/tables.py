@@ -121,7 +121,7 @@ def judged(records: SplitRecords, periods_per_year: float) -> dict[Policy, Perfo
         own = records.only(policy)
         found[policy] = performance_of_records(
             own.episodes, own.steps, own.trades, periods_per_year=periods_per_year
-        )
+        ).shown()
     return found
 
 

@@ -38,6 +38,7 @@ from rsc.store.executions import (
 )
 from rsc.store.patience import patiently
 from rsc.store.rows import NewRun, RunState
+from rsc.store.sealing import end_trials, reopen_trials
 
 _Result = TypeVar("_Result")
 
@@ -148,6 +149,7 @@ class RunLifecycle:
             facts = execution or ExecutionFacts()
             begin_execution(connection, row, planned, holder, now, facts)
             _hold(connection, row, planned, holder, now, facts, keep_request=take_over)
+            reopen_trials(connection, run_id)
             return planned
 
         return self._write(begin)
@@ -247,6 +249,9 @@ class RunLifecycle:
     ) -> None:
         """End the run; completed is final, interrupted and failed can be resumed.
 
+        Its unfinished trials and tries end as it does, and the trials are sealed: what is
+        missing later is found in them, too.
+
         Parameters
         ----------
         run_id, attempt, state
@@ -281,6 +286,8 @@ class RunLifecycle:
                 final_metrics=None if final_metrics is None else dict(final_metrics),
                 failure=failure if state is RunState.FAILED else None,
             )
+            if state is not RunState.COMPLETED:
+                end_trials(connection, run_id, state)
 
         self._write(finish)
 

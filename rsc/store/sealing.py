@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from rsc.store import tables
 from rsc.store.checksum import row_checksum
 from rsc.store.column_types import JsonDocument, canonical_json
+from rsc.store.rows import RunState
 
 _SUMMED = ("step_count", "trade_count", "operation_count")
 
@@ -98,4 +99,31 @@ def seal(connection: Connection, trial_id: int) -> Seal:
         evaluation_count=numbers[1],
         iteration_count=numbers[2],
         digest=digest.hexdigest(),
+    )
+
+
+def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
+    """End the unfinished trials and tries of a run as the run ended, and seal the trials."""
+    trials, tries = tables.trials, tables.tries
+    unfinished = sa.and_(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
+    for trial_id in connection.execute(sa.select(trials.c.trial_id).where(unfinished)).scalars():
+        connection.execute(
+            trials.update()
+            .where(trials.c.trial_id == trial_id)
+            .values(state=state, **asdict(seal(connection, trial_id)))
+        )
+    connection.execute(
+        tries.update()
+        .where(tries.c.run_id == run_id, tries.c.state == RunState.RUNNING)
+        .values(state=state)
+    )
+
+
+def reopen_trials(connection: Connection, run_id: str) -> None:
+    """Let the unfinished trials of a run go on: they are sealed anew when they end."""
+    trials = tables.trials
+    connection.execute(
+        trials.update()
+        .where(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
+        .values(state=RunState.RUNNING, digest=None)
     )

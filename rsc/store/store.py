@@ -209,10 +209,7 @@ class SqlRunStore(RunLifecycle):
         def create(connection: Connection) -> int:
             fence(connection, run_id, attempt, lock="update")
             found = connection.execute(same).scalar_one_or_none()
-            if found is None:
-                return _insert_trial(connection, values)
-            _reopen_trial(connection, found)
-            return int(found)
+            return _insert_trial(connection, values) if found is None else int(found)
 
         return self._write(create)
 
@@ -329,16 +326,6 @@ class SqlRunStore(RunLifecycle):
             upsert(connection, tables.tries, asdict(row))
 
         self._write(enter)
-
-
-def _reopen_trial(connection: Connection, trial_id: int) -> None:
-    """Let an unfinished trial go on: its counts and digest are taken anew when it ends."""
-    trials = tables.trials
-    connection.execute(
-        trials.update()
-        .where(trials.c.trial_id == trial_id, trials.c.state != RunState.COMPLETED)
-        .values(state=RunState.RUNNING, digest=None)
-    )
 
 
 def _insert_trial(connection: Connection, values: dict[str, Any]) -> int:

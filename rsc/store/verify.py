@@ -135,7 +135,8 @@ def verify_run(
                 if progress is not None:
                     progress(steps)
             digest.end(connection, trial)
-            check_evaluations(connection, trial.trial_id, findings, ended=trial.state in _ENDED)
+            ended = trial.state in _ENDED and not resumable
+            check_evaluations(connection, trial.trial_id, findings, ended=ended)
     return VerifyResult(
         run_id=run_id,
         findings=tuple(findings.told),
@@ -185,14 +186,12 @@ def _check_run(
     connection: Connection, run: RunRow, trials: tuple[TrialRow, ...], findings: Findings
 ) -> None:
     _check_belonging(connection, trials, findings)
-    key = f"run_id {run.run_id}"
-    if run.state is not RunState.COMPLETED:
-        return
-    if not trials:
-        findings.add(Finding("training_runs", key, "completed without a trial, must have one"))
+    if run.state is RunState.COMPLETED and not trials:
+        what = "completed without a trial, must have one"
+        findings.add(Finding("training_runs", f"run_id {run.run_id}", what))
     for trial in trials:
-        if trial.state is not RunState.COMPLETED:
-            what = f"state was {trial.state}, must be completed as its run is"
+        if trial.state not in {RunState.COMPLETED, run.state}:
+            what = f"state was {trial.state}, must be {run.state} as its run is"
             findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
 
 

@@ -14,7 +14,7 @@ computes a metric in another place. Not here: how many tries there were.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -117,6 +117,13 @@ class Performance:
     def under_a_year(self) -> bool:
         """Whether annualised figures extrapolate from less than a year."""
         return self.bars < self.periods_per_year
+
+    def shown(self) -> Performance:
+        """Return what tables and documents may show: no Sharpe ratio without its interval."""
+        if self.sharpe is None or self.sharpe_low is not None:
+            return self
+        reason = self.undefined["sharpe_low"]
+        return replace(self, sharpe=None, undefined={"sharpe": reason, **self.undefined})
 
     def as_dict(self) -> dict[str, float | None]:
         """Return every metric by its name, None where undefined."""

@@ -165,13 +165,14 @@ class Attempt:
         """Note why, if the database still can; the first error is the one to tell."""
         if self._over:
             return
-        text = error.message if isinstance(error, RscError) else repr(error)
+        text = _told(error)
         self.store.patience_seconds = _LAST_PATIENCE_SECONDS
         if isinstance(error, SupersededError):
             self._note(ExecutionOutcome.SUPERSEDED, text)
             return
         try:
-            if self.setting.managed and is_passing(error):
+            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+            if stopped or (self.setting.managed and is_passing(error)):
                 self._interrupted(ExecutionOutcome.INTERRUPTED, text)
             else:
                 self.store.finish_run(self.run_id, self.attempt, RunState.FAILED, failure=text)
@@ -209,7 +210,12 @@ class Attempt:
             raise StopRequestedError
         market = self.prepared.market(self.config, fold)
         task = self._task(fold, market.instruments)
-        self.progress.started(self.run_id, self.config.training.total_steps)
+        self.progress.started(
+            self.run_id,
+            self.config.training.total_steps,
+            fold=fold.index,
+            folds=len(self.prepared.folds),
+        )
         reference = ray.put(market)
         if task.plan.on_cluster:
             from rsc.training.cluster_trial import train_on_cluster
@@ -302,6 +308,12 @@ class Attempt:
                 ),
                 attempt=self.attempt,
             )
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return "it was told again to stop, and stopped at once"
+    return error.message if isinstance(error, RscError) else repr(error)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -172,9 +172,8 @@ class DistantProgress:
             board.tell.remote(process, method, arguments)
         )
 
-    def started(self, run_id: str, total_steps: int) -> None:
-        """Pass it on."""
-        self._tell("started", (run_id, total_steps))
+    def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:
+        """Ignore it: the driver said so."""
 
     def iteration(self, event: IterationProgress) -> None:
         """Pass it on."""

@@ -19,7 +19,7 @@ from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
 from rsc.trading.baselines import BASELINES, run_baselines
 from rsc.trading.performance import Performance, performance_of_records
-from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.records import Cause, Phase, Policy, RecordBatch, evaluation_episode_id
 from rsc.trading.series import AccountSeries, series_of_records
 from rsc.trading.simulator import Simulator, gather_windows
 from rsc.training.plan import Stream, TrialPlan, seed_sequence
@@ -46,6 +46,11 @@ class Evaluation:
     def episode_return(self) -> float:
         """Sum of rewards over all episodes."""
         return float(self.records.episodes["episode_return"].sum(where=self._ended))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every account reached the end: none was liquidated, ruined or stopped."""
+        return bool((self.records.episodes["ended_by"] == Cause.END).all())
 
     @property
     def _ended(self) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ checkpoint can be used and does what its run says.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,20 @@ from rsc.training.trial import build_algorithm
 
 
 def evaluate_run(
-    run_id: str, *, database_url: str | None = None, phase: Phase = Phase.TEST
+    run_id: str,
+    *,
+    folds: Collection[int],
+    database_url: str | None = None,
+    phase: Phase = Phase.TEST,
 ) -> Performance:
-    """Let the best checkpoint of every fold trade greedily over a split.
+    """Let the best checkpoints of some folds trade greedily over a split.
 
     Parameters
     ----------
     run_id : str
-        A run that has a best checkpoint for each of its trials.
+        A run that has a best checkpoint for each of these folds.
+    folds : collection of int
+        Folds that were judged on this split: nothing is judged for the first time here.
     database_url : str, optional
         Where its facts are; nothing is written there.
     phase : Phase
@@ -51,7 +58,7 @@ def evaluate_run(
     Returns
     -------
     Performance
-        Of all folds, joined in order of date.
+        Of the folds, joined in order of date.
 
     Raises
     ------
@@ -62,13 +69,11 @@ def evaluate_run(
     try:
         check_schema(engine)
         run = find_run(engine, run_id)
-        trials = list_trials(engine, run_id)
+        trials = tuple(one for one in list_trials(engine, run_id) if one.fold in folds)
         config = config_from_mapping(RunConfig, run.config, f"run {run_id}")
         found = [_best_checkpoint(engine, run, trial, config) for trial in trials]
     finally:
         engine.dispose()
-    if not trials:
-        raise UserError(f"run {run_id} had no trial, must have one with a checkpoint")
     with local_ray(config):
         judged = _judge(run, config, trials, found, phase)
     episodes, steps, trades = (
@@ -76,7 +81,7 @@ def evaluate_run(
         for name in ("episodes", "steps", "trades")
     )
     periods = judged[0].performance.periods_per_year
-    return performance_of_records(episodes, steps, trades, periods_per_year=periods)
+    return performance_of_records(episodes, steps, trades, periods_per_year=periods).shown()
 
 
 def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfig) -> Checkpoint:
@@ -84,7 +89,7 @@ def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfi
             if row.kind is CheckpointKind.BEST]  # fmt: skip
     if not rows:
         message = f"run {run.run_id} had no best checkpoint in fold {trial.fold}, must have one"
-        raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN")
+        raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN.")
     uri, digest = rows[0].uri, config_digest(config)
     if is_object_uri(uri):
         scratch = Storage(uri).scratch(run.run_id) / f"fold-{trial.fold}"

@@ -44,7 +44,7 @@ def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict
                 "best_iteration": trial.best_iteration,
                 **{
                     phase.name.lower(): {
-                        policy.name.lower(): performance.as_dict()
+                        policy.name.lower(): performance.shown().as_dict()
                         for policy, performance in found.items()
                     }
                     for phase, found in (

@@ -54,6 +54,8 @@ class Selection:
         Best validation figure; None while every one was undefined.
     best_iteration : int or None
         Iteration of the best checkpoint; None before the first evaluation.
+    best_is_whole : bool
+        Whether its accounts reached the end of the split.
     evaluations_since_best : int
         Evaluations without improvement.
     episodes_completed : int
@@ -64,19 +66,34 @@ class Selection:
 
     best_value: float | None = None
     best_iteration: int | None = None
+    best_is_whole: bool = True
     evaluations_since_best: int = 0
     episodes_completed: int = 0
     done: bool = False
 
-    def consider(self, value: float | None, iteration: int, minimum_improvement: float) -> bool:
+    def consider(
+        self,
+        value: float | None,
+        iteration: int,
+        minimum_improvement: float,
+        *,
+        is_whole: bool = True,
+    ) -> bool:
         """Note an evaluation; return whether it is the best so far.
 
         An undefined figure is never better than another; the first evaluation is the
-        best until there is a better one.
+        best until there is a better one. One whose account was ended before the split was
+        (`is_whole` is false) never beats one that saw all of it: its figures are of other bars.
         """
-        first = self.best_iteration is None
-        if first or is_better(value, self.best_value, minimum_improvement):
+        if self.best_iteration is None or is_whole > self.best_is_whole:
+            better = True
+        else:
+            better = is_whole == self.best_is_whole and is_better(
+                value, self.best_value, minimum_improvement
+            )
+        if better:
             self.best_value, self.best_iteration = value, iteration
+            self.best_is_whole = is_whole
             self.evaluations_since_best = 0
             return True
         self.evaluations_since_best += 1
@@ -224,15 +241,16 @@ class Trial:
             selection_value(evaluation, config.metric),
             algorithm.iteration,
             config.minimum_improvement,
+            is_whole=evaluation.is_whole,
         )
-        judged = evaluation.performance
+        judged = evaluation.performance.shown()
         self.progress.evaluation(
             EvaluationProgress(
                 iteration=algorithm.iteration,
                 sharpe=judged.sharpe,
                 sharpe_low=judged.sharpe_low,
                 sharpe_high=judged.sharpe_high,
-                total_return=judged.total_return or 0.0,
+                total_return=judged.total_return,
                 best=best,
             )
         )

@@ -60,7 +60,7 @@ def record_run(
         )
         _add_iterations(store, context)
         metrics.append(_record_fold(store, context, config, market, fold))
-        if state is not RunState.RUNNING:
+        if state is RunState.COMPLETED:
             store.finish_trial(context, state, best_iteration=ITERATION)
     if state is not RunState.RUNNING:
         failure = "the disk was full" if state is RunState.FAILED else None

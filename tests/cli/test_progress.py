@@ -49,21 +49,21 @@ def test_the_time_left_is_the_rest_at_the_present_speed():
 
 def test_lines_say_what_happened():
     assert iteration_line(iteration()) == (
-        "iteration 1, 250 000 steps, 12 500 steps/s, return +0.0123, loss 0.00456"
+        "iteration 1, 250 000 steps, 12 500 steps/s, reward +0.0123, loss 0.00456"
     )
     assert evaluation_line(evaluation()) == (
-        "validation 4: Sharpe 0.83 [-0.21, 1.87], return +12.3 %, best so far"
+        "validation 4: Sharpe 0.83 [-0.21, 1.87], portfolio return +12.3 %, best so far"
     )
 
 
 def test_an_undefined_sharpe_is_a_dash():
     line = evaluation_line(evaluation(sharpe=None, sharpe_low=None, sharpe_high=None, best=False))
-    assert line == "validation 4: Sharpe –, return +12.3 %"
+    assert line == "validation 4: Sharpe –, portfolio return +12.3 %"
 
 
 def test_a_sharpe_of_too_few_bars_for_an_interval_is_a_dash():
     line = evaluation_line(evaluation(sharpe_low=None, sharpe_high=None, best=False))
-    assert line == "validation 4: Sharpe –, return +12.3 %"
+    assert line == "validation 4: Sharpe –, portfolio return +12.3 %"
 
 
 def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys):
@@ -86,6 +86,11 @@ def test_plain_lines_come_every_ten_seconds_and_at_the_end(capsys):
         "validation 4: Sharpe 0.83 [-0.21",
         "stopped early",
     ]
+
+
+def test_of_several_folds_the_one_that_trains_is_named(capsys):
+    PlainProgress().started("r1", 1_000, fold=1, folds=3)
+    assert capsys.readouterr().err == "run r1, fold 2 of 3: training for 1 000 steps\n"
 
 
 def test_the_live_display_fits_80_columns_and_shows_the_figures():

@@ -12,7 +12,7 @@ from rsc.reports.data import LearningCurve, ReportData, SplitRecords
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
 from rsc.reports.palette import STYLES
 from rsc.reports.paths import PolicyPath, calendar, policy_path, thinned
-from rsc.reports.summary import findings, headlines
+from rsc.reports.summary import early_ends, findings, headlines
 from rsc.reports.tables import (
     cost_rows,
     extreme_trades,
@@ -22,10 +22,12 @@ from rsc.reports.tables import (
     sharpe_text,
     trade_rows,
 )
+from rsc.trading.performance import performance
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
     TRADE_DTYPE,
+    Cause,
     EpisodeState,
     Phase,
     Policy,
@@ -277,6 +279,38 @@ def test_less_than_a_year_is_said(report: ReportData, judged_split: SplitRecords
     short = replace(found[Policy.AGENT], bars=100)
     sentences = findings(report, judged_split, found | {Policy.AGENT: short})
     assert any("less than a year" in sentence for sentence in sentences)
+
+
+def test_an_account_that_ended_before_the_split_is_told(
+    report: ReportData, judged_split: SplitRecords
+) -> None:
+    assert early_ends(judged_split) == {}
+    episodes = judged_split.episodes.copy()
+    agents = np.flatnonzero(episodes["policy"] == Policy.AGENT)
+    episodes["ended_by"][agents[0]] = Cause.MAX_DRAWDOWN
+    cut = replace(judged_split, episodes=episodes)
+    date = formats.date(episodes["end_timestamp"][agents[0]])
+    assert early_ends(cut) == {Policy.AGENT: f"reached its drawdown limit on {date}"}
+    sentences = findings(report, cut, judged(cut, 252))
+    assert any(f"reached its drawdown limit on {date}, before" in s for s in sentences)
+
+
+def test_a_sharpe_of_too_few_bars_for_an_interval_is_shown_nowhere() -> None:
+    values = 100 * np.cumprod(1 + np.resize([0.01, -0.02, 0.03], 20))
+    empty = np.zeros(0)
+    figures = performance(
+        values,
+        trade_pnl=empty,
+        trade_return=empty,
+        traded_value=np.zeros(19),
+        exposure=np.zeros(19),
+        in_market=np.zeros(19, bool),
+        periods_per_year=252,
+    )
+    assert figures.sharpe is not None
+    shown = figures.shown()
+    assert (shown.sharpe, shown.undefined["sharpe"]) == (None, "fewer than 30 bars")
+    assert replace(shown, sharpe=figures.sharpe, undefined=figures.undefined) == figures
 
 
 def test_headlines_hold_buy_and_hold_against_the_agent(judged_split: SplitRecords) -> None:

@@ -35,6 +35,7 @@ from rsc.store.store import SqlRunStore
 from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
 
 RUN = "20260101-000000-test"
+DATES = {"first": datetime(2008, 1, 1, tzinfo=UTC), "last": datetime(2012, 6, 1, tzinfo=UTC)}
 
 
 def operations_of(engine, episode_id):
@@ -197,15 +198,21 @@ def test_a_completed_run_is_final(store):
 @pytest.mark.parametrize("state", [RunState.INTERRUPTED, RunState.FAILED])
 def test_an_unfinished_run_can_be_resumed_as_the_next_attempt(store, state):
     recorded = record_run(store, finish=False)
-    store.finish_trial(recorded.trial, RunState.INTERRUPTED)
+    enter_try(store, state=RunState.RUNNING)
     store.finish_run(RUN, 1, state, failure="out of memory" if state == "failed" else None)
+    trial = list_trials(store.engine, RUN)[0]
+    entered = list_tries(store.engine, instruments=("ACME",), **DATES)[0]
+    assert (trial.state, entered.state) == (state, state)
+    assert trial.digest is not None
+    assert trial.episode_count == row_counts(store.engine, RUN)["episodes"]
     assert store.begin_attempt(RUN, "elsewhere/2/2") == 2
+    trial = list_trials(store.engine, RUN)[0]
+    assert (trial.state, trial.digest) == (RunState.RUNNING, None)
     run = find_run(store.engine, RUN)
     assert (run.state, run.attempt, run.ended_at, run.failure) == ("running", 2, None, None)
     assert store.create_trial(RUN, attempt=2, fold=0, seed=1, parameters={"a": 1}) == (
         recorded.trial.trial_id
     )
-    assert list_trials(store.engine, RUN)[0].state is RunState.RUNNING
 
 
 def test_a_live_run_is_not_given_to_a_second_process(store):
@@ -319,21 +326,23 @@ def test_evaluations_come_back_with_undefined_as_none_and_its_reason(store):
         assert {name for name, value in row.metrics.items() if value is None} == set(row.undefined)
 
 
+def enter_try(store, run_id=RUN, first=2000, last=2010, *, instrument="ACME", state):
+    row = TryRow(
+        instrument=instrument,
+        first_date=datetime(first, 1, 1, tzinfo=UTC),
+        last_date=datetime(last, 1, 1, tzinfo=UTC),
+        data_digest=f"{first}{last}",
+        parameters_digest="p",
+        seed=1,
+        run_id=run_id,
+        state=state,
+    )
+    store.record_try(row, attempt=1)
+
+
 def test_the_ledger_counts_tries_on_overlapping_dates_once_whatever_their_state(store):
     def line(run_id, first, last, instrument="ACME", state=RunState.COMPLETED):
-        store.record_try(
-            TryRow(
-                instrument=instrument,
-                first_date=datetime(first, 1, 1, tzinfo=UTC),
-                last_date=datetime(last, 1, 1, tzinfo=UTC),
-                data_digest=f"{first}{last}",
-                parameters_digest="p",
-                seed=1,
-                run_id=run_id,
-                state=state,
-            ),
-            attempt=1,
-        )
+        enter_try(store, run_id, first, last, instrument=instrument, state=state)
 
     for run_id in "abcd":
         begin_run(store, run_id)
@@ -343,9 +352,8 @@ def test_the_ledger_counts_tries_on_overlapping_dates_once_whatever_their_state(
     line("b", 2005, 2012, state=RunState.FAILED)
     line("c", 2013, 2015)
     line("d", 2000, 2010, instrument="OTHER")
-    dates = {"first": datetime(2008, 1, 1, tzinfo=UTC), "last": datetime(2012, 6, 1, tzinfo=UTC)}
-    assert count_tries(store.engine, instruments=("ACME", "ZETA"), **dates) == 2
-    assert [t.run_id for t in list_tries(store.engine, instruments=("ACME",), **dates)] == [
+    assert count_tries(store.engine, instruments=("ACME", "ZETA"), **DATES) == 2
+    assert [t.run_id for t in list_tries(store.engine, instruments=("ACME",), **DATES)] == [
         "a",
         "b",
     ]

@@ -242,6 +242,25 @@ def test_a_deleted_iteration_is_found_by_its_trial(store):
     assert any("iteration_count was 1 when the trial ended, its rows give 0" in t for t in told)
 
 
+@pytest.mark.parametrize("state", [RunState.INTERRUPTED, RunState.FAILED])
+@pytest.mark.parametrize("table", ["evaluations", "iterations"])
+def test_a_row_that_is_missing_in_an_unfinished_run_is_found_by_its_trial(store, state, table):
+    record_run(store, finish=False)
+    store.finish_run(RUN, 1, state, failure="out of memory" if state == "failed" else None)
+    assert verify_run(store.engine, RUN).findings == ()
+    execute(store, f"DELETE FROM {table} WHERE iteration = 1")
+    told = [str(f) for f in verify_run(store.engine, RUN).findings]
+    assert any(f"{table[:-1]}_count was" in line for line in told)
+
+
+def test_a_trial_that_goes_on_in_a_run_that_ended_is_found(store):
+    record_run(store, finish=False)
+    store.finish_run(RUN, 1, RunState.INTERRUPTED)
+    execute(store, "UPDATE trials SET state = 'running', digest = NULL")
+    told = [str(f) for f in verify_run(store.engine, RUN).findings]
+    assert any("state was running, must be interrupted as its run is" in line for line in told)
+
+
 def test_a_step_too_many_is_found(store):
     record_run(store)
     row = one_row(store, "steps", "episode_id")

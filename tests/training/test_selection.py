@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 
 import pytest
-from training_runs import small_config
+import sqlalchemy as sa
+from training_runs import small_config, small_tree
 
 from rsc.cli.app import main
+from rsc.config.load import config_from_mapping
 from rsc.config.progress import SilentProgress
+from rsc.config.run import RunConfig
 from rsc.store.engine import create_engine
 from rsc.store.queries import list_evaluations, list_trials
+from rsc.store.rows import RunState
 from rsc.trading.records import Phase, Policy
 from rsc.training.run import train_run
 from rsc.training.trial import Selection
+from rsc.training.watch import RunInterruptedError
 
 pytestmark = pytest.mark.xdist_group("contract")
 
@@ -45,6 +51,18 @@ def test_an_undefined_figure_is_never_better_and_any_defined_one_is_better_than_
     said, selection = considered([None, None, -9.0, None])
     assert said == [True, False, True, False]
     assert (selection.best_iteration, selection.best_value) == (3, -9.0)
+
+
+def test_an_account_that_was_ended_before_the_split_never_beats_one_that_saw_all_of_it():
+    selection = Selection()
+    said = [
+        selection.consider(value, iteration, 0.0, is_whole=is_whole)
+        for iteration, (value, is_whole) in enumerate(
+            [(3.0, False), (4.0, False), (1.0, True), (9.0, False), (1.5, True)], start=1
+        )
+    ]
+    assert said == [True, True, True, False, True]
+    assert (selection.best_iteration, selection.best_value) == (5, 1.5)
 
 
 def test_an_equal_figure_is_not_better():
@@ -153,6 +171,71 @@ def evaluate(ray_session, capsys, monkeypatch):
 
     yield run
     logging.getLogger().handlers[:] = handlers
+
+
+class Stopping(SilentProgress):
+    """Asks for an end, as Ctrl-C does, when the second fold was judged for the first time."""
+
+    def __init__(self):
+        self.fold = 0
+
+    def started(self, run_id, total_steps, *, fold=0, folds=1):
+        self.fold = fold
+        assert folds == 2
+
+    def evaluation(self, event):
+        if self.fold == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def interrupted_run(config, kept):
+    """Return the id of a run that was stopped; its traceback would keep the recorder alive."""
+    try:
+        train_run(config, progress=Stopping(), **kept)
+    except RunInterruptedError as stopped:
+        return str(stopped)
+    raise AssertionError("nothing stopped the run")
+
+
+@pytest.mark.ray
+def test_only_what_was_judged_is_judged_again(ray_session, tmp_path, evaluate, capsys):
+    """Walk-forward whose validation ranges overlap: interrupted in its second fold, completed."""
+    tree = small_tree() | {
+        "splits": {
+            "kind": "walk_forward",
+            "train_bars": 300,
+            "validation_bars": 150,
+            "test_bars": 100,
+            "maximum_folds": 2,
+        }
+    }
+    tree["training"] |= {"total_steps": 3072, "buffer_size": 2048}
+    tree["evaluation"] |= {"interval": 1}
+    config = config_from_mapping(RunConfig, tree, "small")
+    kept = {"database_url": f"sqlite:///{tmp_path}/rsc.db", "storage": tmp_path / "runs"}
+    run_id = interrupted_run(config, kept)
+    code, document, _ = evaluate(tmp_path, run_id)
+    assert (code, document["as_recorded"]) == (0, True)  # the first fold's, once its end was there
+    (first, second) = list_trials(create_engine(kept["database_url"]), run_id)
+    assert (first.state, second.state) == (RunState.COMPLETED, RunState.INTERRUPTED)
+    train_run(None, resume=run_id, **kept)
+    for split in ("validation", "test"):
+        code, document, _ = evaluate(tmp_path, run_id, "--split", split)
+        assert (code, document["as_recorded"]) == (0, True)
+
+
+@pytest.mark.ray
+def test_the_test_split_is_not_opened_before_training_is_over(stopped_early, capsys):
+    folder, result, _ = stopped_early
+    shutil.copy(folder / "rsc.db", folder / "unfinished.db")
+    url = f"sqlite:///{folder}/unfinished.db"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM evaluations WHERE phase = 'test'"))
+    engine.dispose()
+    assert main(["evaluate", result.run_id, "--database", url]) == 1
+    error = capsys.readouterr().err
+    assert f"run {result.run_id} was not judged on its test split yet, must have been" in error
 
 
 @pytest.mark.ray

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+LARGEST_COUNT = 10**15  # of steps: far more than is ever taken, and exact as a float
+LARGEST_BUFFER = 10**9
+LARGEST_BATCH = 10**7
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,10 +22,16 @@ class _Settings(BaseModel):
 
 class _AlgorithmConfig(_Settings):
     total_steps: int = Field(
-        100_000, ge=1, description="environment steps to train for, over all accounts"
+        100_000,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="environment steps to train for, over all accounts",
     )
     iteration_steps: int = Field(
-        8_192, ge=1, description="least environment steps in one training iteration"
+        8_192,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="least environment steps in one training iteration",
     )
     lr: float = Field(5e-4, gt=0, le=1, description="learning rate of Adam")
     gamma: float = Field(0.95, ge=0, le=1, description="discount factor for one step")
@@ -46,13 +56,15 @@ class DqnConfig(_AlgorithmConfig):
     """Deep Q-learning (Mnih 2015), double (van Hasselt 2016), dueling (Wang 2016), n-step."""
 
     algorithm: Literal["dqn"] = Field("dqn", description="which algorithm trains")
-    batch_size: int = Field(512, ge=1, description="transitions in one update")
+    batch_size: int = Field(512, ge=1, le=LARGEST_BATCH, description="transitions in one update")
     replay_ratio: float = Field(
         1.0, gt=0, le=1024, description="transitions learned for each one sampled"
     )
-    buffer_size: int = Field(200_000, ge=1, description="transitions kept for replay")
+    buffer_size: int = Field(
+        200_000, ge=1, le=LARGEST_BUFFER, description="transitions kept for replay"
+    )
     learning_starts: int = Field(
-        2_048, ge=0, description="environment steps before the first update"
+        2_048, ge=0, le=LARGEST_COUNT, description="environment steps before the first update"
     )
     n_step: int = Field(
         1, ge=1, le=100, description="steps of reward summed before bootstrapping, at least 1"
@@ -60,12 +72,18 @@ class DqnConfig(_AlgorithmConfig):
     double: bool = Field(True, description="online net chooses, target net values")
     dueling: bool = Field(False, description="separate value and advantage heads")
     target_update_steps: int = Field(
-        4_096, ge=1, description="environment steps between copies to the target net"
+        4_096,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="environment steps between copies to the target net",
     )
     epsilon_initial: float = Field(1.0, ge=0, le=1, description="share of random actions at first")
     epsilon_final: float = Field(0.05, ge=0, le=1, description="share of random actions at last")
     epsilon_steps: int = Field(
-        50_000, ge=1, description="environment steps from the first to the last share, linear"
+        50_000,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="environment steps from the first to the last share, linear",
     )
 
     @model_validator(mode="after")
@@ -87,7 +105,9 @@ class PpoConfig(_AlgorithmConfig):
         32, ge=1, le=65_536, description="steps of each account in one sampling round"
     )
     lr: float = Field(3e-4, gt=0, le=1, description="learning rate of Adam")
-    minibatch_size: int = Field(512, ge=1, description="transitions in one gradient step")
+    minibatch_size: int = Field(
+        512, ge=1, le=LARGEST_BATCH, description="transitions in one gradient step"
+    )
     epochs: int = Field(4, ge=1, le=1000, description="passes over each round's transitions")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="decay of the advantage estimator")
     clip: float = Field(0.2, gt=0, lt=1, description="clip range of the probability ratio")
@@ -111,12 +131,17 @@ TrainingConfig = Annotated[
 class EvaluationConfig(_Settings):
     """When the greedy policy is judged on the validation split, and when training stops."""
 
-    interval: int = Field(2, ge=1, description="training iterations between evaluations")
+    interval: int = Field(
+        2, ge=1, le=LARGEST_COUNT, description="training iterations between evaluations"
+    )
     metric: Literal["sharpe", "total_return", "episode_return"] = Field(
         "sharpe", description="validation figure that chooses the best checkpoint"
     )
     patience: int = Field(
-        10, ge=1, description="evaluations without improvement before training stops"
+        10,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="evaluations without improvement before training stops",
     )
     minimum_improvement: float = Field(
         0.0,
@@ -124,7 +149,7 @@ class EvaluationConfig(_Settings):
         description="how much better than the best counts as better, in the metric",
     )
     minimum_iterations: int = Field(
-        1, ge=1, description="iterations before patience may stop the training"
+        1, ge=1, le=LARGEST_COUNT, description="iterations before patience may stop the training"
     )
 
 

@@ -18,6 +18,9 @@ from rsc.errors import UserError
 
 MANIFEST_NAME = "manifest.json"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$"  # on one line of a table, and in every database
+# An episode's id has twelve bits for its instrument (rsc.trading.records).
+MOST_INSTRUMENTS = 4096
 
 
 class ManifestFile(BaseModel):
@@ -25,7 +28,9 @@ class ManifestFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    instrument: str = Field(min_length=1, max_length=64, description="Name of the instrument.")
+    instrument: str = Field(
+        min_length=1, max_length=64, pattern=NAME_PATTERN, description="Name of the instrument."
+    )
     uri: str = Field(min_length=1, description="Where the file is, relative to the manifest.")
     sha256: str = Field(pattern=SHA256_PATTERN, description="SHA-256 of its bytes, hexadecimal.")
     size_bytes: int = Field(ge=1, description="Its size, bytes.")
@@ -51,7 +56,9 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = Field(description="Version of this format.")
-    files: tuple[ManifestFile, ...] = Field(min_length=1, description="One for each instrument.")
+    files: tuple[ManifestFile, ...] = Field(
+        min_length=1, max_length=MOST_INSTRUMENTS, description="One for each instrument."
+    )
 
     @model_validator(mode="after")
     def _unique(self) -> Manifest:

@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rsc.market.kinds import require_own_fields
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +40,11 @@ class ScalingConfig(BaseModel):
     clip: float | None = Field(
         default=5.0, gt=0, description="z-scores are cut at plus and minus this; null: not."
     )
+
+    @model_validator(mode="after")
+    def _fields_belong_to_kind(self) -> ScalingConfig:
+        require_own_fields(self, {"window": ("rolling",), "clip": ("rolling", "train")})
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -18,7 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rsc.errors import UserError
 from rsc.market.bars import COLUMN_WORDS, BarLabel, Bars, PriceAdjustment, bars_from_frame
-from rsc.market.manifest import SHA256_PATTERN, beside, parse_manifest, require_content
+from rsc.market.manifest import (
+    MOST_INSTRUMENTS,
+    NAME_PATTERN,
+    SHA256_PATTERN,
+    beside,
+    parse_manifest,
+    require_content,
+)
+from rsc.market.stamps import is_zone
 from rsc.market.synthetic import SyntheticConfig, synthetic_bars
 from rsc.objects import is_object_uri, read_object
 
@@ -31,7 +39,10 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instrument: str = Field(
-        min_length=1, max_length=64, description="Name of the instrument in records and tables."
+        min_length=1,
+        max_length=64,
+        pattern=NAME_PATTERN,
+        description="Name of the instrument in records and tables.",
     )
     uri: str = Field(
         min_length=1,
@@ -71,6 +82,10 @@ class SourceConfig(BaseModel):
                 raise ValueError(
                     f"columns: {word!r} is no column, must be one of {', '.join(COLUMN_WORDS)}"
                 )
+        if self.timezone is not None and not is_zone(self.timezone):
+            raise ValueError(
+                f"timezone was {self.timezone!r}, must be an IANA name such as America/New_York"
+            )
         return self
 
 
@@ -80,7 +95,7 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[SourceConfig, ...] = Field(
-        default=(), description="One file for each instrument."
+        default=(), max_length=MOST_INSTRUMENTS, description="One file for each instrument."
     )
     manifest: str | None = Field(
         default=None,

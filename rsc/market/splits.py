@@ -21,23 +21,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rsc.errors import UserError
 from rsc.market.bars import Bars
 from rsc.market.features import FeatureConfig, compute_features, look_back_bars
+from rsc.market.kinds import require_own_fields
 from rsc.market.scaling import scaling_warm_up
-from rsc.market.stamps import day_stamp, stamp_text
+from rsc.market.stamps import DAY_NS, day_stamp, stamp_text
 
 Stamps = NDArray[np.int64]
 Boundaries = tuple[int, int, int, int]
 """First stamp of train, of validation, of test; first stamp after test."""
 
-_FIELDS_OF_KIND = {
-    "fraction": ("train_fraction", "validation_fraction"),
-    "date": ("train_start", "validation_start", "test_start", "test_end"),
-    "walk_forward": (
-        "train_bars",
-        "validation_bars",
-        "test_bars",
-        "step_bars",
-        "anchored",
-        "maximum_folds",
+_OWNERS = {
+    **dict.fromkeys(("train_fraction", "validation_fraction"), ("fraction",)),
+    **dict.fromkeys(("train_start", "validation_start", "test_start", "test_end"), ("date",)),
+    **dict.fromkeys(
+        ("train_bars", "validation_bars", "test_bars", "step_bars", "anchored", "maximum_folds"),
+        ("walk_forward",),
     ),
 }
 _NEEDED = {
@@ -95,11 +92,7 @@ class SplitConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fields_belong_to_kind(self) -> SplitConfig:
-        for kind, names in _FIELDS_OF_KIND.items():
-            for name in names:
-                default = type(self).model_fields[name].default
-                if kind != self.kind and getattr(self, name) != default:
-                    raise ValueError(f"{name} belongs to kind {kind}, but kind was {self.kind}")
+        require_own_fields(self, _OWNERS)
         for name in _NEEDED[self.kind]:
             if getattr(self, name) is None:
                 raise ValueError(f"kind {self.kind} needs {name}, but it was null")
@@ -314,7 +307,7 @@ def _date_boundaries(splits: SplitConfig) -> Boundaries:
         -_END_OF_TIME if start is None else day_stamp(start),
         day_stamp(validation),
         day_stamp(test),
-        _END_OF_TIME if end is None else day_stamp(date.fromordinal(end.toordinal() + 1)),
+        _END_OF_TIME if end is None else day_stamp(end) + DAY_NS,
     )
 
 

@@ -215,7 +215,7 @@ def _check_offsets(
     offset = text.str.extract(r":\d{2}(?:\.\d+)?\s*(Z|[+-]\d{2}(?::?\d{2})?)$", expand=False)
     offset = offset.fillna("none").replace("Z", "+00:00")
     if timezone is not None and not (offset == "none").any():
-        local = parsed.dt.tz_convert(_zone(timezone))
+        local = parsed.dt.tz_convert(ZoneInfo(timezone))
         expected = local.dt.strftime("%z")
         wrong = (expected != offset.str.replace(":", "")).to_numpy()
         must = f"must be local time of the configured timezone {timezone}"
@@ -229,21 +229,20 @@ def _check_offsets(
 
 def _localise(column: pd.Series[Any], *, at: At, timezone: str) -> pd.Series[Any]:
     """Give naive local times their zone; refuse those that a clock change made unclear."""
-    zone = _zone(timezone)
+    zone = ZoneInfo(timezone)
     local: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     must = f"must be a time that exists once in {timezone} (the clock changed that night: use UTC)"
     _refuse(local.isna().to_numpy(), column, at, "was {value}", must)
     return local
 
 
-def _zone(timezone: str) -> ZoneInfo:
-    """Return a zone by its IANA name."""
+def is_zone(timezone: str) -> bool:
+    """Return whether a name is that of an IANA zone."""
     try:
-        return ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise UserError(
-            f"timezone was {timezone!r}, must be an IANA name such as America/New_York"
-        ) from error
+        ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 def _all_midnight(column: pd.Series[Any]) -> bool:

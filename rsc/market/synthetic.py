@@ -15,9 +15,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.market.bars import Bars, make_bars
+from rsc.market.kinds import require_own_fields
 from rsc.market.stamps import DAY_NS, SECOND_NS, day_stamp
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,9 @@ Floats = NDArray[np.float64]
 # large US shares; the clairvoyant world has none.
 GAP_VARIANCE_SHARE = 0.2
 DAY_SECONDS = 86_400
+# Stamps are nanoseconds in 64 bits.
+FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)
+_OWNERS = {"drift": ("trend",), "regime_bars": ("trend",), "reversion": ("mean_reversion",)}
 
 
 class SyntheticConfig(BaseModel):
@@ -58,6 +62,25 @@ class SyntheticConfig(BaseModel):
         le=DAY_SECONDS,
         description="Bar length, seconds; 86400 means daily bars on weekdays, less runs on.",
     )
+
+    @model_validator(mode="after")
+    def _fields_belong_to_kind(self) -> SyntheticConfig:
+        require_own_fields(self, _OWNERS)
+        return self
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> SyntheticConfig:
+        """Refuse a world whose last bar is beyond what a stamp of 64 bits can tell."""
+        days = self.bars * self.bar_seconds // DAY_SECONDS
+        if self.bar_seconds == DAY_SECONDS:
+            days = days // 5 * 7 + 7
+        room = (LAST_DAY - self.start).days
+        if not FIRST_DAY <= self.start <= LAST_DAY or days > room:
+            raise ValueError(
+                f"bars was {self.bars} of {self.bar_seconds} s from {self.start}, must lie "
+                f"between {FIRST_DAY} and {LAST_DAY}"
+            )
+        return self
 
 
 def synthetic_bars(config: SyntheticConfig) -> tuple[Bars, ...]:

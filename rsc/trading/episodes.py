@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rsc.errors import UserError
 from rsc.market.splits import BarRange, Fold
 
+LONGEST_EPISODE = 2**31 - 1  # more bars than any instrument may have
+
 
 class EpisodeConfig(BaseModel):
     """How long training episodes are. Evaluation always passes over the whole range."""
@@ -27,11 +29,15 @@ class EpisodeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     minimum_length: int = Field(
-        default=63, ge=1, description="Shortest training episode, steps (63: a quarter of a year)."
+        default=63,
+        ge=1,
+        le=LONGEST_EPISODE,
+        description="Shortest training episode, steps (63: a quarter of a year).",
     )
     maximum_length: int | None = Field(
         default=252,
         ge=1,
+        le=LONGEST_EPISODE,
         description="Longest training episode, steps; null: the whole range. Lengths are drawn "
         "uniformly between both, starts uniformly where the length fits.",
     )
@@ -41,7 +47,10 @@ class EpisodeConfig(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        """Refuse a maximum below the minimum."""
+        """Refuse a maximum below the minimum, and lengths that nobody looks at."""
+        for name in ("minimum_length", "maximum_length"):
+            if self.full and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} was set, but full is true: episodes are the whole range")
         if self.maximum_length is not None and self.maximum_length < self.minimum_length:
             raise ValueError(
                 f"maximum_length was {self.maximum_length}, must be at least "

@@ -45,6 +45,11 @@ def write(folder):
         ("splits: {kind: date, validation_start: yesterday}", "splits.validation_start was 'yesterday', must be a date like 2020-01-31"),
         ("resources: {num_learners: 2}", "resources.num_learners was 2, must be at most 1"),
         ("seed: -1", "seed was -1, must be at least 0"),
+        ("training: {buffer_size: 1000000000000}", "training.buffer_size was 1000000000000, must be at most 1000000000"),
+        ("episodes: {maximum_length: 99999999999999999999}", "episodes.maximum_length was 99999999999999999999, must be at most 2147483647"),
+        ("episodes: {full: true, maximum_length: 100}", "episodes.maximum_length was set, but full is true"),
+        ("features: {scaling: {kind: train, window: 100}}", "features.scaling.window belongs to kind rolling, but kind was train"),
+        ("features: {scaling: {kind: none, clip: 3}}", "features.scaling.clip belongs to kind rolling or train, but kind was none"),
         ("name: ''", "name was '', must be text of at least 1 characters"),
     ],
 )  # fmt: skip
@@ -76,6 +81,33 @@ def test_wrong_overrides_are_refused_as_they_were_typed(refused, write, override
 def test_an_index_of_thousands_of_digits_is_refused(refused, write, path):
     message = refused("train", write(WORLD), "--set", f"{path.format('9' * 5000)}=3")
     assert message == "--set: an index had 5000 digits, must have at most 9"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("synthetic: {kind: random_walk, drift: 0.01}", "data.synthetic.drift belongs to kind trend, but kind was random_walk"),
+        ("synthetic: {kind: trend, bars: 70000}", "data.synthetic.bars was 70000 of 86400 s from 2000-01-03, must lie between 1678-01-01 and 2261-12-31"),
+        ("synthetic: {kind: trend, start: 2300-01-01}", "data.synthetic.bars was 2000 of 86400 s from 2300-01-01, must lie between"),
+        ('sources: [{instrument: "a\\nb", uri: prices.csv}]', "data.sources.0.instrument was 'a\\nb', must"),
+        ("sources: [{instrument: a, uri: prices.csv, timezone: Mars/Base}]", "data.sources.0.timezone was 'Mars/Base', must be an IANA name such as America/New_York"),
+    ],
+)  # fmt: skip
+def test_data_that_cannot_be_are_refused(refused, write, text, sentence):
+    assert sentence in refused("train", write("data: {" + text + "}\n"))
+
+
+def test_more_instruments_than_episode_ids_can_tell_apart_are_refused(refused, write):
+    sources = "".join(f"  - {{instrument: i{n}, uri: prices.csv}}\n" for n in range(4097))
+    message = refused("train", write(f"data:\n sources:\n{sources}"))
+    assert "data.sources" in message
+    assert "at most 4096" in message
+
+
+def test_a_test_split_may_end_on_the_last_day_there_is(refused, write):
+    dates = "validation_start: 2000-06-01, test_start: 2001-01-01, test_end: 9999-12-31"
+    text = WORLD + f"splits: {{kind: date, {dates}}}\nfeatures: {{window: 5000}}\n"
+    assert "features.window" in refused("train", write(text))
 
 
 def test_no_data_is_refused(refused, write):

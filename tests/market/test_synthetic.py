@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from rsc.market.bars import Bars
 from rsc.market.stamps import stamp_text
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.synthetic import LAST_DAY, SyntheticConfig, synthetic_bars
 
 KINDS = ("trend", "mean_reversion", "random_walk", "clairvoyant")
 
@@ -131,6 +133,10 @@ class TestClock:
         {"kind": "trend", "seed": -1},
         {"kind": "mean_reversion", "reversion": 1.5},
         {"kind": "trend", "speed": 1},
+        {"kind": "trend", "bars": 70_000},
+        {"kind": "trend", "bars": 10_000_000, "bar_seconds": 3600},
+        {"kind": "trend", "start": "2262-01-01"},
+        {"kind": "trend", "start": "1600-01-01"},
     ],
 )
 def test_parameters_have_bounds(wrong):
@@ -138,5 +144,14 @@ def test_parameters_have_bounds(wrong):
         SyntheticConfig.model_validate(wrong)
 
 
-def test_a_million_bars_take_a_second():
-    assert len(world("mean_reversion", bars=1_000_000)) == 1_000_000
+def test_a_million_bars_are_in_order():
+    stamp = world("mean_reversion", bars=1_000_000, bar_seconds=60).stamp
+    assert len(stamp) == 1_000_000
+    assert (np.diff(stamp) == 60 * 10**9).all()
+
+
+def test_the_longest_daily_world_ends_within_the_stamps():
+    days = (LAST_DAY - date(2000, 1, 3)).days // 7 * 5 - 10
+    stamp = world("random_walk", bars=days).stamp
+    assert (np.diff(stamp) > 0).all()
+    assert stamp_text(stamp[-1]) > "2261"

@@ -50,7 +50,8 @@ class NewRun:
     config : dict
         The full effective configuration, as JSON can hold it.
     config_sha256, data_digest : str
-        SHA-256 of the canonical configuration and of the bars.
+        SHA-256 of the canonical configuration without what cannot change a result
+        (`rsc.config.load.config_digest`), and of the bars.
     code_version : str
         Version of rsc, with the commit where it is known.
     seed : int
@@ -193,7 +194,8 @@ class TryRow:
 
     `sharpe` is per bar, not annualised, on the validation split stitched over the
     folds; `step_count` its number of returns, `skewness` and `kurtosis` their moments
-    (kurtosis 3 for a normal distribution).
+    (kurtosis 3 for a normal distribution). `parameters_digest` is `config_sha256` with
+    the seed left out, too; that of a trial is of everything it was given.
     """
 
     instrument: str

@@ -1,18 +1,17 @@
 """What the training writes: runs, attempts, trials, records, curves, judgements.
 
-`RunStore` is what the recorder and the driver of a run see; `SqlRunStore` does it on
-SQLite and Postgres alike. Every write is one transaction that first checks that the
-attempt it belongs to is still the newest of a running run, and every write can be
-sent again without changing anything. The life of a run is `rsc.store.lifecycle`,
+`SqlRunStore` does it on SQLite and Postgres alike. Every write is one transaction that
+first checks that the attempt it belongs to is still the newest of a running run, and
+every write can be sent again without changing anything. The life of a run is `rsc.store.lifecycle`,
 reading is `rsc.store.queries`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,7 +24,6 @@ from rsc.store.column_types import canonical_json
 from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES
 from rsc.store.encoding import prepare
 from rsc.store.engine import await_database, create_engine, prepare_database
-from rsc.store.executions import ExecutionFacts, ExecutionOutcome, Heartbeat
 from rsc.store.lifecycle import RunLifecycle
 from rsc.store.patience import FAILOVER_SECONDS
 from rsc.store.rewind import rewind_trial
@@ -34,7 +32,6 @@ from rsc.store.rows import (
     Cut,
     EvaluationRow,
     IterationRow,
-    NewRun,
     RunState,
     TrialContext,
     TryRow,
@@ -45,86 +42,6 @@ from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
 
 # A managed start waits so long for its database, then it is begun anew.
 AWAITED_SECONDS = 45.0
-
-
-class RunStore(Protocol):
-    """Where the facts of runs go."""
-
-    def create_run(self, run: NewRun) -> None:
-        """Create a run that no attempt has begun yet."""
-
-    def begin_attempt(
-        self,
-        run_id: str,
-        holder: str,
-        *,
-        take_over: bool = False,
-        execution: ExecutionFacts | None = None,
-    ) -> int:
-        """Take the run for `holder` and return the number of the attempt, from 1."""
-
-    def heartbeat(
-        self,
-        run_id: str,
-        attempt: int,
-        *,
-        pods: Mapping[str, float] | None = None,
-        nodes: Mapping[str, Collection[str]] | None = None,
-        node_types: Mapping[str, Collection[str]] | None = None,
-    ) -> Heartbeat:
-        """Say that the attempt is alive, and learn whether it should end."""
-
-    def request_cancel(self, run_id: str) -> None:
-        """Ask a run to end in order, wherever it runs."""
-
-    def finish_execution(
-        self, run_id: str, attempt: int, outcome: ExecutionOutcome, reason: str | None = None
-    ) -> None:
-        """Note how an attempt ended."""
-
-    def create_trial(
-        self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]
-    ) -> int:
-        """Return the id of the trial, creating it when it is new."""
-
-    def rewind(self, trial: TrialContext, cut: Cut) -> None:
-        """Remove what was recorded beyond the checkpoint that the trial goes on from."""
-
-    def append(self, trial: TrialContext, batch: RecordBatch) -> None:
-        """Write records; rows that are there already stay as they are."""
-
-    def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
-        """Write one training iteration, replacing the same one."""
-
-    def add_evaluation(self, trial: TrialContext, row: EvaluationRow) -> None:
-        """Write one evaluation, replacing the same one."""
-
-    def add_checkpoint(self, trial: TrialContext, row: CheckpointRow) -> None:
-        """Write where the newest checkpoint of its kind lies."""
-
-    def finish_trial(
-        self, trial: TrialContext, state: RunState, *, best_iteration: int | None = None
-    ) -> None:
-        """End the trial and seal what it holds."""
-
-    def finish_run(
-        self,
-        run_id: str,
-        attempt: int,
-        state: RunState,
-        *,
-        final_metrics: Mapping[str, Any] | None = None,
-        failure: str | None = None,
-        outcome: ExecutionOutcome | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """End the run; completed is final."""
-
-    def record_try(self, row: TryRow, *, attempt: int) -> None:
-        """Write one line of the ledger of tries, replacing the same one."""
-
-    def close(self) -> None:
-        """Give back the connections."""
 
 
 def digest_of(parameters: Mapping[str, Any]) -> str:
@@ -171,7 +88,7 @@ def open_store(
 
 
 class SqlRunStore(RunLifecycle):
-    """`RunStore` on SQLite or Postgres; its life of a run is `RunLifecycle`."""
+    """Where the facts of runs go; the life of a run is `RunLifecycle`."""
 
     def create_trial(
         self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]

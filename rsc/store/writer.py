@@ -16,7 +16,7 @@ from pathlib import Path
 from rsc.errors import TemporaryError
 from rsc.store.rows import CheckpointRow, Cut, EvaluationRow, IterationRow, TrialContext
 from rsc.store.spool import Payload, Spool, Write
-from rsc.store.store import RunStore
+from rsc.store.store import SqlRunStore
 from rsc.trading.records import RecordBatch, join_records
 
 _GATHERED_ROWS = 16_384
@@ -45,13 +45,13 @@ class SpoolingWriter:
 
     def __init__(
         self,
-        store_factory: Callable[[], RunStore],
+        store_factory: Callable[[], SqlRunStore],
         spool_dir: Path,
         *,
         gathered_rows: int = _GATHERED_ROWS,
     ) -> None:
         self._store_factory = store_factory
-        self._store: RunStore | None = None
+        self._store: SqlRunStore | None = None
         self._spool = Spool(spool_dir)
         self._gathered: list[RecordBatch] = []
         self._gathered_by: TrialContext | None = None
@@ -174,7 +174,7 @@ class SpoolingWriter:
     def _rewound(self, trial: TrialContext, cut: Cut) -> bool:
         return self._done(lambda store: store.rewind(trial, cut))
 
-    def _done(self, work: Callable[[RunStore], None]) -> bool:
+    def _done(self, work: Callable[[SqlRunStore], None]) -> bool:
         """Do it in the database; False when that is away, and then not again at once."""
         try:
             if self._store is None:

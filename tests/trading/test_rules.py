@@ -154,6 +154,14 @@ def test_whole_units_that_round_to_none_are_a_full_exit():
     assert seen[1].tolist() == [0.0, 0.0, 0.0, 0.0]
 
 
+def test_a_reduction_to_a_rest_below_rounding_is_flat_and_holds_nothing():
+    # 1e-18 of 1000 buys 1e-17 units: 10 - 1e-17 is 10, so all are sold.
+    records, seen = run([FLAT_BAR] * 4, [1, 1e-18, 0])
+    assert statuses(records) == ["filled", "filled", "hold"]
+    assert records.steps["position"].tolist() == [10.0, 0.0, 0.0]
+    assert seen[:, 3].tolist() == [1.0, 0.0, 0.0]
+
+
 def test_a_suspended_bar_at_the_end_is_still_closed():
     records, _ = run([FLAT_BAR, FLAT_BAR, [90] * 4], [1, 1], tradable=[True, True, False])
     assert statuses(records) == ["filled", "suspended"]

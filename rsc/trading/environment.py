@@ -39,6 +39,24 @@ def whole_market(market: Market, window: int) -> tuple[BarRange, ...]:
     )
 
 
+def _require_bars(ranges: Sequence[BarRange], market: Market, window: int) -> None:
+    """Refuse ranges whose windows reach into the warm-up or into another instrument."""
+    if len(ranges) != len(market.instruments):
+        raise ValueError(
+            f"ranges had {len(ranges)} entries, must have {len(market.instruments)}: one for "
+            "each instrument"
+        )
+    for instrument, (given, whole) in enumerate(
+        zip(ranges, whole_market(market, window), strict=True)
+    ):
+        if not whole.start <= given.start < given.end <= whole.end:
+            raise ValueError(
+                f"ranges[{instrument}] was bar {given.start} to {given.end}, must lie within "
+                f"{whole.start} to {whole.end} and end after its start (warm-up and a window of "
+                f"{window} bars come before it)"
+            )
+
+
 class _Batch:
     """N accounts with their episodes and observations: what both environments share."""
 
@@ -54,6 +72,8 @@ class _Batch:
         phase: Phase,
         keep_records: bool,
     ) -> None:
+        if ranges is not None:
+            _require_bars(ranges, market, window)
         self.simulator = Simulator(market, trading, accounts=count)
         self.window = window
         self._ranges = tuple(ranges) if ranges is not None else whole_market(market, window)
@@ -152,8 +172,8 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
     window : int
         W, bars in an observation.
     ranges : sequence of BarRange, optional
-        Bars that episodes may cover, one range for each instrument; everything with a
-        full window by default.
+        Bars that episodes may cover, one range for each instrument, with a full window after
+        the warm-up before its start; everything of that kind by default.
     episodes : EpisodeConfig, optional
         Length of episodes.
     phase : Phase

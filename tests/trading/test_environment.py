@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import gymnasium
@@ -140,6 +141,28 @@ def test_options_stay_within_the_ranges():
         env.reset(options={"instrument": 1, "start": 20, "end": 61})
     with pytest.raises(ValueError, match="options had instrument 2, must be 0 to 1"):
         env.reset(options={"instrument": 2})
+
+
+@pytest.mark.parametrize(
+    ("second", "was"),
+    [
+        (BarRange(0, 60), "0 to 60"),  # its first windows would show instrument 0
+        (BarRange(6, 60), "6 to 60"),  # bars 0 to 2 are warm-up
+        (BarRange(7, 90), "7 to 90"),
+        (BarRange(20, 20), "20 to 20"),
+    ],
+)
+def test_ranges_without_a_window_of_their_own_bars_are_refused(second, was):
+    warm = dataclasses.replace(market(), first_bar=np.array([0, 3]))
+    for kind, count in ((TradingEnv, ()), (TradingVectorEnv, (2,))):
+        with pytest.raises(ValueError, match=rf"ranges\[1\] was bar {was}, must lie within 7 to 89"):
+            kind(warm, RULES, *count, window=5, episodes=SHORT, ranges=(BarRange(4, 119), second))
+        kind(warm, RULES, *count, window=5, ranges=(BarRange(4, 119), BarRange(7, 89)))
+
+
+def test_there_is_a_range_for_each_instrument():
+    with pytest.raises(ValueError, match="ranges had 1 entries, must have 2"):
+        single(ranges=(BarRange(4, 119),))
 
 
 def test_a_reset_in_the_middle_interrupts_the_episode():

@@ -192,8 +192,7 @@ def bars_from_frame(
         Whether a stamp is the close or the open of its bar; 'left' shifts all stamps by
         one bar length (the median spacing).
     price_adjustment : {'auto', 'none'}
-        'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, and no price
-        depends on a later dividend.
+        'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, no look-ahead.
     columns : mapping of str to str, optional
         The file's name for any of ``COLUMN_WORDS``.
     timezone : str, optional

@@ -71,7 +71,8 @@ class Bars:
     adjusted : bool
         Whether prices were multiplied by an adjustment factor.
     stale_open_share : float
-        Share of the bars after the first whose open equals the close before, [0, 1].
+        Share of the bars after the first whose open equals the close before, [0, 1]; in the
+        prices of the file: an adjustment by rounded numbers makes equal prices differ.
     digest : str
         SHA-256 over the instrument's name and all arrays, 64 hexadecimal digits.
     """
@@ -123,6 +124,7 @@ def make_bars(
     volume: Floats | None = None,
     extras: Mapping[str, Floats] | None = None,
     adjusted: bool = False,
+    stale_open_share: float | None = None,
 ) -> Bars:
     """Build `Bars` from arrays that already meet the contract (nothing is checked).
 
@@ -140,12 +142,14 @@ def make_bars(
         Further columns.
     adjusted : bool
         Whether the prices were adjusted.
+    stale_open_share : float, optional
+        Of the prices before their adjustment; default: of `prices`.
     """
     extras = dict(extras or {})
-    opened, _, _, close = prices
+    if stale_open_share is None:
+        stale_open_share = _stale_open_share(prices[0], prices[3])
     has_volume = volume is not None and bool(np.any(volume > 0))
     tradable = volume > 0 if has_volume and volume is not None else np.ones(len(stamp), bool)
-    stale = float(np.mean(opened[1:] == close[:-1])) if len(stamp) > 1 else 0.0
     named = dict(zip(PRICES, prices, strict=True)) | {f"extra {k}": v for k, v in extras.items()}
     arrays: dict[str, NDArray[Any]] = {"stamp": stamp, "tradable": tradable, **named}
     if volume is not None:
@@ -158,7 +162,7 @@ def make_bars(
         tradable=tradable,
         extras=extras,
         adjusted=adjusted,
-        stale_open_share=stale,
+        stale_open_share=stale_open_share,
         digest=_digest(instrument, arrays),
     )
 
@@ -188,8 +192,7 @@ def bars_from_frame(
         Whether a stamp is the close or the open of its bar; 'left' shifts all stamps by
         one bar length (the median spacing).
     price_adjustment : {'auto', 'none'}
-        'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, and no price
-        depends on a later dividend.
+        'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, no look-ahead.
     columns : mapping of str to str, optional
         The file's name for any of ``COLUMN_WORDS``.
     timezone : str, optional
@@ -222,7 +225,13 @@ def bars_from_frame(
         volume=_numbers(frame[names["volume"]], at, "volume") if "volume" in names else None,
         extras=_extras(frame, set(names.values())),
         adjusted=factor is not None,
+        stale_open_share=_stale_open_share(prices[0], prices[3]),
     )
+
+
+def _stale_open_share(opened: Floats, close: Floats) -> float:
+    """Return the share of bars after the first whose open equals the close before."""
+    return float(np.mean(opened[1:] == close[:-1])) if len(close) > 1 else 0.0
 
 
 def check_bars(bars: Bars) -> tuple[str, ...]:

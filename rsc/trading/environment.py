@@ -39,6 +39,24 @@ def whole_market(market: Market, window: int) -> tuple[BarRange, ...]:
     )
 
 
+def _require_bars(ranges: Sequence[BarRange], market: Market, window: int) -> None:
+    """Refuse ranges whose windows reach into the warm-up or into another instrument."""
+    if len(ranges) != len(market.instruments):
+        raise ValueError(
+            f"ranges had {len(ranges)} entries, must have {len(market.instruments)}: one for "
+            "each instrument"
+        )
+    for instrument, (given, whole) in enumerate(
+        zip(ranges, whole_market(market, window), strict=True)
+    ):
+        if not whole.start <= given.start < given.end <= whole.end:
+            raise ValueError(
+                f"ranges[{instrument}] was bar {given.start} to {given.end}, must lie within "
+                f"{whole.start} to {whole.end} and end after its start (warm-up and a window of "
+                f"{window} bars come before it)"
+            )
+
+
 class _Batch:
     """N accounts with their episodes and observations: what both environments share."""
 
@@ -54,6 +72,8 @@ class _Batch:
         phase: Phase,
         keep_records: bool,
     ) -> None:
+        if ranges is not None:
+            _require_bars(ranges, market, window)
         self.simulator = Simulator(market, trading, accounts=count)
         self.window = window
         self._ranges = tuple(ranges) if ranges is not None else whole_market(market, window)
@@ -105,9 +125,15 @@ class _Batch:
         if "instrument" in options and not np.isin(wanted, np.arange(count)).all():
             raise ValueError(f"options had instrument {wanted}, must be 0 to {count - 1}")
         instrument, start, end = self._sampler.draw(index, self._number[index], wanted)
-        start = np.broadcast_to(options.get("start", start), len(index))
-        end = np.broadcast_to(options.get("end", end), len(index))
         first, last = np.array([(bars.start, bars.end) for bars in self._ranges])[instrument].T
+        length = end - start
+        if "start" in options:
+            start = np.broadcast_to(options["start"], len(index))
+            end = np.minimum(start + length, last)
+        if "end" in options:
+            end = np.broadcast_to(options["end"], len(index))
+            if "start" not in options:
+                start = np.maximum(end - length, first)
         outside = (start < first) | (end <= start) | (end > last)
         if outside.any():
             at = int(np.argmax(outside))
@@ -152,8 +178,8 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
     window : int
         W, bars in an observation.
     ranges : sequence of BarRange, optional
-        Bars that episodes may cover, one range for each instrument; everything with a
-        full window by default.
+        Bars that episodes may cover, one range for each instrument, with a full window after
+        the warm-up before its start; everything of that kind by default.
     episodes : EpisodeConfig, optional
         Length of episodes.
     phase : Phase
@@ -170,7 +196,8 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
     left (only with a cool-down). The action is an index into ``trading.actions``.
     ``reset(seed=n)`` makes n the key of the episodes to come. ``reset(options=...)``
     takes ``instrument`` (index), ``start`` (bar_index of the first decision) and ``end``
-    (of the last bar) instead of the drawn ones. ``info`` holds ``portfolio_value``
+    (of the last bar) instead of the drawn ones; with one of the two the length is the
+    drawn one, or what the range has room for. ``info`` holds ``portfolio_value``
     (money) and ``row`` (market row of the last seen bar).
     """
 
@@ -353,12 +380,14 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
         if isinstance(seed, Sequence):
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed had {len(seed)} entries, must have {self.num_envs}")
-            return seed
-        super().reset(seed=seed)
-        if seed is None and self._seeded:
-            return [None] * self.num_envs
-        first = self.np_random_seed if seed is None else seed
-        return [(first or 0) + account for account in range(self.num_envs)]
+            given = seed
+        else:
+            super().reset(seed=seed)
+            given = [None if seed is None else seed + i for i in range(self.num_envs)]
+        if self._seeded:
+            return given
+        first = self.np_random_seed or 0  # there is none to keep yet
+        return [first + i if key is None else key for i, key in enumerate(given)]
 
     def _info(self) -> dict[str, Any]:
         """Return arrays with their masks, as gymnasium's vector environments do."""

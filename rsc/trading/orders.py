@@ -82,7 +82,7 @@ def _trade_to(params: Any, bar: Any, account: Any, target: float, p: float) -> i
     if n == 0.0 or abs(n) * p < params.minimum_trade_value:
         return _BELOW_MINIMUM
     fill(params, bar, account, n, p, _AGENT)
-    account.held = target
+    account.held = target if account.position != 0.0 else 0.0
     return _FILLED
 
 

@@ -121,10 +121,19 @@ class TradingConfig(BaseModel):
     def _fits_together(self) -> Self:
         """Refuse combinations in which the arithmetic has no answer."""
         self._check_leverage()
-        if self.stop_loss is not None and self.stop_loss <= self.slippage_bps / _BPS:
+        self._check_entries()
+        slippage = self.slippage_bps / _BPS
+        if self.stop_loss is not None and self.stop_loss <= slippage:
             raise ValueError(
                 f"stop_loss was {self.stop_loss}, must be more than slippage_bps/10000 = "
-                f"{self.slippage_bps / _BPS} (every entry would be stopped at once)"
+                f"{slippage} (every entry would be stopped at once)"
+            )
+        # A short is sold at 1 - slippage; its stop must be above 1, where it was decided.
+        least = slippage / (1.0 - slippage)
+        if self.stop_loss is not None and self.stop_loss <= least and self.exposures.min() < 0.0:
+            raise ValueError(
+                f"stop_loss was {self.stop_loss}, must be more than s/(1 - s) = {least:.6g} with "
+                "s = slippage_bps/10000 (every short entry would be stopped at once)"
             )
         return self
 
@@ -149,6 +158,25 @@ class TradingConfig(BaseModel):
                 f"the largest |action| x position_fraction was {largest}, must be at most "
                 f"max_leverage = {self.max_leverage}"
             )
+
+    def _check_entries(self) -> None:
+        """Refuse exposures whose costs put the liquidation price at the price of the entry.
+
+        An entry e out of cash V at price 1 leaves cash V(1 - e) for a long and, for a short,
+        V(1 + |e| sold / cost): put into the liquidation prices of section 7.
+        """
+        fee, slippage = self.fee_bps / _BPS, self.slippage_bps / _BPS
+        cost, sold = (1.0 + slippage) * (1.0 + fee), (1.0 - slippage) * (1.0 - fee)
+        for side, exposure, lost in (
+            ("long", self.exposures.max(), cost - 1.0),
+            ("short", -self.exposures.min(), 1.0 - sold),
+        ):
+            if exposure * (self.maintenance_margin + lost) >= cost:
+                raise ValueError(
+                    f"the largest {side} exposure was {exposure}, must be less than "
+                    f"{cost / (self.maintenance_margin + lost):.6g} with these costs and this "
+                    "maintenance_margin (every such entry would be liquidated at once)"
+                )
 
     @property
     def exposures(self) -> NDArray[np.float64]:

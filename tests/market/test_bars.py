@@ -95,6 +95,20 @@ class TestPrices:
         table["Low"] = 99.0
         assert bars_of(table).stale_open_share == 3 / 4
 
+    def test_stale_opens_are_counted_in_the_prices_before_a_rounded_adjustment(self):
+        rng = np.random.default_rng(2)
+        close = np.round(50 * np.exp(np.cumsum(rng.normal(0, 0.01, 500))), 2)
+        opened = np.r_[close[0], close[:-1]]
+        # A dividend of 0.5 % each quarter, and two decimals, as vendors write them.
+        adjusted = np.round(close * 0.995 ** (7 - np.arange(500) // 63), 2)
+        table = frame(list(close), **{"Adj Close": adjusted})
+        table["Open"] = opened
+        table["High"], table["Low"] = np.maximum(opened, close), np.minimum(opened, close)
+        bars = bars_of(table)
+        assert np.mean(bars.open[1:] == bars.close[:-1]) < 0.2
+        assert bars.stale_open_share == 1.0
+        assert "a share of 1.000 of the opens equals the close before" in check_bars(bars)[0]
+
 
 class TestVolume:
     def test_a_bar_without_volume_cannot_be_traded(self):

@@ -72,6 +72,11 @@ def configs(draw):
         fields["stop_loss"] = 0.5
     if fields["maintenance_margin"] * leverage >= 1.0:
         fields["maintenance_margin"] = 0.0
+    # With leverage high costs alone liquidate an entry: such a configuration is refused.
+    cost = (1 + slippage / 10_000) * (1 + fields["fee_bps"] / 10_000)
+    largest = fields["position_fraction"] * max(map(abs, fields["actions"]))
+    if largest * (fields["maintenance_margin"] + cost - 1) >= cost:
+        fields["position_fraction"] = 1.0
     return TradingConfig(**fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import gymnasium
@@ -106,6 +107,21 @@ def test_a_sequence_of_seeds_gives_each_environment_its_own():
         env.reset(seed=[1, 2])
 
 
+def test_seeds_of_none_at_the_first_reset_are_the_environments_own():
+    env = vector(8)
+    first, _ = env.reset(seed=[None] * 8)
+    assert len({row.tobytes() for row in first}) > 1
+    mixed = vector(3)
+    observed, _ = mixed.reset(seed=[None, 9, None])
+    np.testing.assert_array_equal(observed[1], single().reset(seed=9)[0])
+    np.testing.assert_array_equal(observed[2], single().reset(seed=mixed.np_random_seed + 2)[0])
+    # Later None keeps what an environment has: its next episode, as without a seed.
+    again, _ = env.reset(seed=[None] * 8)
+    other = vector(8)
+    other.reset(seed=env.np_random_seed)
+    np.testing.assert_array_equal(again, other.reset()[0])
+
+
 def test_unseeded_environments_differ():
     env = TradingEnv(market(), RULES, window=5, episodes=SHORT)
     other = TradingEnv(market(), RULES, window=5, episodes=SHORT)
@@ -140,6 +156,52 @@ def test_options_stay_within_the_ranges():
         env.reset(options={"instrument": 1, "start": 20, "end": 61})
     with pytest.raises(ValueError, match="options had instrument 2, must be 0 to 1"):
         env.reset(options={"instrument": 2})
+
+
+def test_a_start_or_an_end_alone_keeps_the_drawn_length_within_the_range():
+    env = single(ranges=(BarRange(10, 110), BarRange(10, 60)))
+
+    def passed(seed, **options):
+        _, info = env.reset(seed=seed, options={"instrument": 1, **options})
+        first, ended = info["row"] - 120, False
+        while not ended:
+            *_, ended, info = env.step(1)
+        return first, info["row"] - 120
+
+    for seed in range(200):
+        start, end = passed(seed)
+        length = end - start
+        assert SHORT.minimum_length <= length <= SHORT.maximum_length
+        assert passed(seed, start=20) == (20, 20 + length)
+        assert passed(seed, start=55) == (55, min(55 + length, 60))
+        assert passed(seed, end=40) == (40 - length, 40)
+        assert passed(seed, end=15) == (max(15 - length, 10), 15)
+    with pytest.raises(ValueError, match="from bar 60 to 60 of instrument 1, must lie within 10"):
+        env.reset(options={"instrument": 1, "start": 60})
+
+
+@pytest.mark.parametrize(
+    ("second", "was"),
+    [
+        (BarRange(0, 60), "0 to 60"),  # its first windows would show instrument 0
+        (BarRange(6, 60), "6 to 60"),  # bars 0 to 2 are warm-up
+        (BarRange(7, 90), "7 to 90"),
+        (BarRange(20, 20), "20 to 20"),
+    ],
+)
+def test_ranges_without_a_window_of_their_own_bars_are_refused(second, was):
+    warm = dataclasses.replace(market(), first_bar=np.array([0, 3]))
+    for kind, count in ((TradingEnv, ()), (TradingVectorEnv, (2,))):
+        with pytest.raises(
+            ValueError, match=rf"ranges\[1\] was bar {was}, must lie within 7 to 89"
+        ):
+            kind(warm, RULES, *count, window=5, episodes=SHORT, ranges=(BarRange(4, 119), second))
+        kind(warm, RULES, *count, window=5, ranges=(BarRange(4, 119), BarRange(7, 89)))
+
+
+def test_there_is_a_range_for_each_instrument():
+    with pytest.raises(ValueError, match="ranges had 1 entries, must have 2"):
+        single(ranges=(BarRange(4, 119),))
 
 
 def test_a_reset_in_the_middle_interrupts_the_episode():

@@ -27,6 +27,9 @@ from rsc.trading.records import (
 from rsc.trading.simulator import Simulator
 
 EPISODES, EXAMPLES = 100, 150
+STEPS = 25
+# Bars of the two instruments; the longest episode passes over all of the second one.
+COUNTS = np.array([45, STEPS + 1])
 YEAR = 252.0
 
 
@@ -64,6 +67,7 @@ def table(rows_of_accounts, dtype):
     return out
 
 
+ENDED_BY_ITS_RULES = {Cause.LIQUIDATION, Cause.RUIN, Cause.MAX_DRAWDOWN}
 MONEY = {"cash", "portfolio_value", "final_portfolio_value", "fees", "slippage", "carry"}
 MONEY |= {"traded_value", "fee", "cash_after", "pnl"}
 # A standard deviation of rounding errors alone: both are huge, no digit is meant.
@@ -87,17 +91,24 @@ def assert_same(actual, expected, order, scale, skipped=()):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=atol, err_msg=name)
 
 
+def flags(accounts, steps, causes):
+    """Return, for each step and account, whether the episode ended in it by one of `causes`."""
+    out = np.zeros((steps, len(accounts)), bool)
+    for i, account in enumerate(accounts):
+        out[len(account.steps) - 1, i] = account.ended_by in causes
+    return out
+
+
 def check(config, world, share_of_length):
     rng = np.random.default_rng(world.seed)
-    parts = [instrument(rng, world, count) for count in (45, 30)]
+    parts = [instrument(rng, world, count) for count in COUNTS]
     market = join_markets(parts, periods_per_year=YEAR)
     which = rng.integers(0, 2, EPISODES)
-    counts = np.array([45, 30])[which]
-    length = rng.integers(1, 26, EPISODES)
-    start = (rng.random(EPISODES) * (counts - length - 1)).astype(np.int64)
+    length = rng.integers(1, STEPS + 1, EPISODES)
+    start = (rng.random(EPISODES) * (COUNTS[which] - length)).astype(np.int64)
     plan = which, start, start + length
-    actions = sticky_actions(rng, len(config.actions), 25, EPISODES)
-    stop_at = max(1, round(25 * share_of_length))
+    actions = sticky_actions(rng, len(config.actions), STEPS, EPISODES)
+    stop_at = max(1, round(STEPS * share_of_length))
 
     simulator = Simulator(market, config, accounts=EPISODES)
     simulator.begin(
@@ -109,11 +120,14 @@ def check(config, world, share_of_length):
         phase=Phase.TRAIN,
     )
     observations, rewards_, taking_part = [simulator.account.copy()], [], []
+    terminated, truncated = [], []
     for step in range(stop_at):
         taking_part.append(simulator.active.copy())
         simulator.step(actions[step])
         observations.append(simulator.account.copy())
         rewards_.append(simulator.reward.copy())
+        terminated.append(simulator.terminated.copy())
+        truncated.append(simulator.truncated.copy())
     simulator.interrupt()
     records = simulator.drain()
 
@@ -129,6 +143,8 @@ def check(config, world, share_of_length):
     given_fields = ("phase", "policy", "fold", "instrument", "iteration", "steps_recorded")
     final = records.episodes[EPISODES:]
     assert_same(final, episodes, "episode_id", scale, skipped=given_fields)
+    np.testing.assert_array_equal(terminated, flags(accounts, stop_at, ENDED_BY_ITS_RULES))
+    np.testing.assert_array_equal(truncated, flags(accounts, stop_at, {Cause.END}))
     for i, account in enumerate(accounts):
         steps = len(account.steps)
         seen = np.array([rows[i] for rows in observations[: steps + 1]])
@@ -143,7 +159,7 @@ def check(config, world, share_of_length):
 
 
 def test_kernel_and_reference_agree_on_every_field_of_ten_thousand_random_episodes():
-    statuses, causes, ends, cases = Counter(), Counter(), Counter(), 0
+    statuses, causes, ends, reached, cases = Counter(), Counter(), Counter(), Counter(), 0
 
     @settings(
         max_examples=EXAMPLES,
@@ -157,7 +173,11 @@ def test_kernel_and_reference_agree_on_every_field_of_ten_thousand_random_episod
         records = check(config, world, share_of_length)
         statuses.update(records.steps["order_status"].tolist())
         causes.update(records.operations["cause"].tolist())
-        ends.update(records.episodes["ended_by"][EPISODES:].tolist())
+        episodes = records.episodes[EPISODES:]
+        ends.update(episodes["ended_by"].tolist())
+        to_the_last = episodes["end_bar_index"] == COUNTS[episodes["instrument"]] - 1
+        from_the_first = episodes["start_bar_index"] == 0
+        reached.update(last_bar=to_the_last.sum(), whole=(to_the_last & from_the_first).sum())
         cases += EPISODES
 
     agree()
@@ -165,4 +185,5 @@ def test_kernel_and_reference_agree_on_every_field_of_ten_thousand_random_episod
     # Nothing that can happen was left out.
     assert set(statuses) >= set(OrderStatus) - {OrderStatus.NO_EQUITY}
     assert set(causes) == set(Cause) - {Cause.INTERRUPTED}
+    assert reached["last_bar"] > reached["whole"] > 0
     assert set(ends) == {cause for cause in Cause if cause >= Cause.LIQUIDATION}

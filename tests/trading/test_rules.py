@@ -34,6 +34,18 @@ FREE = {
         ({"actions": (0.0, 1.0, 1.0)}, "distinct"),
         ({"actions": (1.0,)}, "at least 2"),
         ({"stop_loss": 0.0005, "slippage_bps": 5}, "stop_loss was 0.0005, must be more than"),
+        (
+            {"stop_loss": 0.051, "slippage_bps": 500},
+            r"stop_loss was 0.051, must be more than s/\(1 - s\) = 0.0526316",
+        ),
+        (
+            {"max_leverage": 3.9, "position_fraction": 3.9, "fee_bps": 50, "slippage_bps": 50},
+            "the largest long exposure was 3.9, must be less than 3.88434",
+        ),
+        (
+            {"max_leverage": 3.9, "actions": (-3.9, 0), "fee_bps": 50, "slippage_bps": 50},
+            "the largest short exposure was 3.9, must be less than 3.88509",
+        ),
         ({"reward": {"kind": "profit"}}, "log_return"),
         ({"reward": {"kind": "log_return", "drawdown_penalty": 1}}, "Extra inputs"),
         ({"leverage": 2}, "Extra inputs"),
@@ -42,6 +54,48 @@ FREE = {
 def test_what_has_no_answer_is_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         TradingConfig(**fields)
+
+
+def test_a_stop_between_both_bounds_is_for_longs_only():
+    # A long of 105 has its stop at 99.645, a short of 95 at 99.845: below the price of both.
+    wide = {"stop_loss": 0.051, "slippage_bps": 500}
+    assert TradingConfig(actions=(0, 1), **wide).stop_loss == 0.051
+    records, _ = run([FLAT_BAR] * 3, [1, 1], **wide)
+    assert records.operations["cause"].tolist() == [Cause.AGENT, Cause.END]
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.05, 0.25])
+@pytest.mark.parametrize(("fee_bps", "slippage_bps"), [(50, 50), (0, 300), (800, 0), (900, 900)])
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("fill", ["next_open", "next_close"])
+def test_an_exposure_is_refused_exactly_where_its_entry_would_be_liquidated_at_once(
+    margin, fee_bps, slippage_bps, side, fill
+):
+    fee, slippage = fee_bps / 10_000, slippage_bps / 10_000
+    cost = (1 + slippage) * (1 + fee)
+    lost = cost - 1 if side > 0 else 1 - (1 - slippage) * (1 - fee)
+    bound = side * cost / (margin + lost)
+    fields = {
+        "fill": fill,
+        "fee_bps": fee_bps,
+        "slippage_bps": slippage_bps,
+        "borrow_rate": 0,
+        "financing_rate": 0,
+        "maintenance_margin": margin,
+        "max_leverage": abs(bound),
+    }
+    below, beyond = ((0.0, bound * (1 - 1e-9)), (0.0, bound * (1 + 1e-9)))
+    allowed = TradingConfig(**fields, actions=below)
+    with pytest.raises(ValidationError, match=r"exposure was .* be liquidated at once"):
+        TradingConfig(**fields | {"max_leverage": abs(beyond[1])}, actions=beyond)
+    # A copy is not checked: it shows what was refused.
+    refused = allowed.model_copy(update={"actions": beyond})
+    for config, ended_by in ((allowed, Cause.END), (refused, Cause.LIQUIDATION)):
+        simulator = Simulator(make_market([FLAT_BAR] * 4), config, accounts=1)
+        simulator.begin([0], instrument=0, start=0, end=3, episode_id=[0], phase=Phase.TRAIN)
+        while simulator.active[0]:
+            simulator.step(np.array([1]))
+        assert simulator.drain().episodes[-1]["ended_by"] == ended_by
 
 
 def test_the_defaults_are_those_of_the_specification():
@@ -152,6 +206,14 @@ def test_whole_units_that_round_to_none_are_a_full_exit():
     # 0.3 x 1000 buys no unit: both are sold; the next 0.3 buys none either.
     assert statuses(records) == ["filled", "filled", "below_minimum"]
     assert seen[1].tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_a_reduction_to_a_rest_below_rounding_is_flat_and_holds_nothing():
+    # 1e-18 of 1000 buys 1e-17 units: 10 - 1e-17 is 10, so all are sold.
+    records, seen = run([FLAT_BAR] * 4, [1, 1e-18, 0])
+    assert statuses(records) == ["filled", "filled", "hold"]
+    assert records.steps["position"].tolist() == [10.0, 0.0, 0.0]
+    assert seen[:, 3].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_a_suspended_bar_at_the_end_is_still_closed():

@@ -7,11 +7,16 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from market_factory import join_markets, make_market, one_instrument, random_bars
 
 import rsc.trading
 from rsc.errors import RscError
+from rsc.market.bars import bars_from_frame
+from rsc.market.build import build_market
+from rsc.market.features import FeatureConfig, LogReturn
+from rsc.market.scaling import ScalingConfig
 from rsc.trading import step_kernel
 from rsc.trading.kernel_source import KERNEL_MODULES
 from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState, Phase, Policy
@@ -314,3 +319,25 @@ def test_drained_records_do_not_change_afterwards():
     after = [getattr(batch, name).tobytes() for name in ("episodes", "steps", "operations")]
     assert before == after
     assert simulator.drain().row_count == 0
+
+
+@pytest.mark.parametrize(
+    ("price_adjustment", "pnl"),
+    # 10 units at 100; 99 with the dividend in it is 99 / 0.98, without it 99.
+    [("auto", 10 * (99 / 0.98 - 100)), ("none", -10.0)],
+)
+def test_a_dividend_between_entry_and_exit_is_earned_long_and_paid_short(price_adjustment, pnl):
+    close = np.array([100.0, 100.0, 100.0, 98.0, 99.0])  # 2 are paid before the fourth bar
+    dates = pd.date_range("2024-01-01", periods=5).strftime("%Y-%m-%d")
+    frame = pd.DataFrame(
+        {"Date": dates, **dict.fromkeys(("Open", "High", "Low", "Close"), close)}
+        | {"Adj Close": [98.0, 98.0, 98.0, 98.0, 99.0]}
+    )
+    bars = bars_from_frame(frame, instrument="X", where="x.csv", price_adjustment=price_adjustment)
+    features = FeatureConfig(columns=(LogReturn(horizon=1),), scaling=ScalingConfig(kind="none"))
+    simulator = Simulator(build_market((bars,), features), FREE, accounts=2)
+    simulator.begin([0, 1], instrument=0, start=1, end=4, episode_id=[0, 1], phase=Phase.TRAIN)
+    while simulator.active.any():
+        simulator.step(actions(LONG, SHORT))
+    trades = simulator.drain().trades
+    np.testing.assert_allclose(trades["pnl"], [pnl, -pnl], rtol=1e-12)

@@ -6,6 +6,7 @@ it is shown.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -25,8 +26,9 @@ def build(ray_session):
     """Build an algorithm in this process, with other settings of training and trading."""
     built = []
 
-    def make(kind, *, actions=(-1, 0, 1), **settings):
-        config = small_config(kind, training=settings, trading={"actions": actions})
+    def make(kind, *, actions=(-1, 0, 1), runners=0, **settings):
+        trading = {"actions": actions}
+        config = small_config(kind, runners=runners, training=settings, trading=trading)
         built.append(build_algorithm(*prepared(config)))
         return built[-1]
 
@@ -42,10 +44,13 @@ def learner_of(algorithm):
     return learner
 
 
+def linear_layers(module):
+    return [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+
+
 def answer(head, values):
     """Let a head of a network whose weights are zero answer `values`."""
-    last = [layer for layer in head.modules() if isinstance(layer, torch.nn.Linear)][-1]
-    last.bias.data[:] = torch.tensor(values, dtype=torch.float32)
+    linear_layers(head)[-1].bias.data[:] = torch.tensor(values, dtype=torch.float32)
 
 
 # --- DQN -------------------------------------------------------------------------------------
@@ -116,6 +121,18 @@ def test_the_target_network_is_copied_when_its_steps_are_over(build):
         copied.append(all((a == b).all() for a, b in both_networks(network)))
         answer(network.af, [float(steps), 0.0, 0.0])
     assert copied == [False, True, False, True]
+
+
+def test_epsilon_is_linear_in_the_steps_of_all_runners(build, monkeypatch):
+    algorithm = build("dqn", runners=2, epsilon_steps=1000, iteration_steps=512)
+    asked, ask = [], algorithm._ask
+    monkeypatch.setattr(
+        algorithm, "_ask", lambda request: asked.append(request["epsilon"]) or ask(request)
+    )
+    for _ in range(3):
+        algorithm.train()
+    # 2 runners x 16 accounts x 8 steps: 256 of the 1000 steps from 1 to 0.05 in each round.
+    assert asked == pytest.approx([1.0, 0.7568, 0.5136, 0.2704, 0.05, 0.05])
 
 
 def test_no_step_in_the_ring_follows_an_interrupted_one(build):
@@ -195,6 +212,51 @@ def test_beyond_the_clip_nothing_pulls_further_away_but_back(build, old_logp, ad
     algorithm = build("ppo", actions=(0, 1), value_coefficient=0, entropy_coefficient=0)
     found = ppo_step(algorithm, [old_logp], [advantage], [0.0])
     assert found["gradient_norm"] == pytest.approx(norm, abs=1e-7)
+
+
+def value_is_the_hundredth_of_the_row(learner):
+    """Let the newest bar of a window show its row, and the critic pass it on."""
+    features = np.repeat(np.arange(len(learner.market.features), dtype=np.float32)[:, None], 2, 1)
+    learner.market = dataclasses.replace(learner.market, features=features)
+    network, newest = learner.network(), 2 * learner.plan.config.features.window - 1
+    (hidden,) = linear_layers(network.encoder.critic_encoder)
+    (head,) = linear_layers(network.vf)
+    hidden.weight.data[0, newest] = 0.01
+    head.weight.data[0, 0] = 1.0
+
+
+def test_values_after_a_cut_and_after_the_fragment_are_those_of_the_rows_that_came_next(build):
+    algorithm = build("ppo", gamma=0.5, gae_lambda=0.5, reward_scale=2.0)
+    learner = learner_of(algorithm)
+    value_is_the_hundredth_of_the_row(learner)
+    # Account A is truncated in its second step, B terminated in its first; both begin anew.
+    row = [[200, 300], [201, 80], [50, 81]]
+    next_row = [[201, 301], [202, 81], [51, 82]]
+    reward = [[0.5, 1.0], [1.0, 0.5], [1.5, 2.0]]
+    terminated, truncated = np.zeros((2, 3, 2), bool)
+    terminated[0, 1] = truncated[1, 0] = True
+    account = np.zeros((6, algorithm.env_runner.simulator.account.shape[1]), np.float32)
+    columns = {
+        "row": np.ravel(row).astype(np.int32),
+        "next_row": np.ravel(next_row).astype(np.int32),
+        "reward": np.ravel(reward).astype(np.float32),
+        "terminated": terminated.ravel(),
+        "truncated": truncated.ravel(),
+        "account": account,
+        "next_account": account,
+    }
+    observation = learner.observe(columns["row"], columns["account"])
+    action = torch.zeros(6, dtype=torch.int64)
+    old_logp, advantage, target = learner._estimate(columns, observation, action, 3)
+    # delta = 2 x reward + value after / 2 - value, advantage = delta + that of the next / 4.
+    a = [0.005 + 1.0 / 4, 2 + 2.02 / 2 - 2.01, 3 + 0.51 / 2 - 0.50]  # 2.02: not 0.50
+    b = [2 - 3.0, 0.605 + 3.6 / 4, 4 + 0.82 / 2 - 0.81]
+    by_hand = np.array([a[0], b[0], a[1], b[1], a[2], b[2]])
+    value = np.array([2.00, 3.00, 2.01, 0.80, 0.50, 0.81])
+    np.testing.assert_allclose(target.numpy(), by_hand + value, rtol=1e-5)
+    normal = (by_hand - by_hand.mean()) / by_hand.std()
+    np.testing.assert_allclose(advantage.numpy(), normal, rtol=1e-4)
+    np.testing.assert_allclose(old_logp.numpy(), math.log(1 / 3), rtol=1e-6)
 
 
 # --- more actions than a byte has numbers ----------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.reports.data import SplitRecords
-from rsc.trading.performance import drawdowns
+from rsc.trading.drawdowns import drawdowns
 from rsc.trading.records import Policy
 from rsc.trading.series import series_of_records
 

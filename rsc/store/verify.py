@@ -97,10 +97,8 @@ def verify_run(
 
     Parameters
     ----------
-    engine : Engine
-        Of the database.
-    run_id : str
-        The run.
+    engine, run_id
+        The database and the run.
     replay : callable, optional
         From `rsc.store.replay.replayer`.
     progress : callable, optional
@@ -135,8 +133,8 @@ def verify_run(
                 if progress is not None:
                     progress(steps)
             digest.end(connection, trial)
-            ended = trial.state in _ENDED and not resumable
-            check_evaluations(connection, trial.trial_id, findings, ended=ended)
+            whole = not resumable and trial.state in _ENDED
+            check_evaluations(connection, trial.trial_id, findings, ended=whole)
     return VerifyResult(
         run_id=run_id,
         findings=tuple(findings.told),

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import UserError
+from rsc.trading.drawdowns import longest_underwater_bars, max_drawdown, max_drawdown_bars
 from rsc.trading.series import AccountSeries, account_series, series_of_records
 from rsc.trading.statistics import (
     SHORTEST_SERIES,
@@ -347,38 +348,6 @@ def _activity(series: AccountSeries, periods: float) -> Figures:
         "exposure": float(exposure.mean()) if len(exposure) else "no value above 0",
         "time_in_market": float(series.in_market.mean()),
     }
-
-
-def drawdowns(values: Floats) -> Floats:
-    """Return V_t / max of V up to t - 1 at every close, shape of `values`, all <= 0."""
-    return values / np.maximum.accumulate(values) - 1
-
-
-def max_drawdown(values: Floats) -> float:
-    """Return the deepest drawdown, <= 0; 0 if never under water."""
-    return float(drawdowns(values).min())
-
-
-def max_drawdown_bars(values: Floats) -> int:
-    """Return bars from the peak of the deepest drawdown to recovery, or to the last bar.
-
-    Of equally deep ones the first counts; 0 if there is none.
-    """
-    depth = drawdowns(values)
-    deepest = int(depth.argmin())
-    if depth[deepest] >= 0:
-        return 0
-    peak_value = values[: deepest + 1].max()
-    peak = deepest - int((values[deepest::-1] == peak_value).argmax())
-    recovered = np.flatnonzero(values[deepest:] >= peak_value)
-    end = deepest + int(recovered[0]) if len(recovered) else len(values) - 1
-    return end - peak
-
-
-def longest_underwater_bars(values: Floats) -> int:
-    """Return the longest run of closes below the running maximum, in bars."""
-    above = np.flatnonzero(values >= np.maximum.accumulate(values))
-    return int(np.diff(np.append(above, len(values))).max()) - 1
 
 
 def downside_ratio(returns: Floats, risk_free: float = 0.0) -> float | None:

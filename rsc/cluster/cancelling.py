@@ -173,7 +173,7 @@ def _main_container(pod: Json) -> str:
 
 def _ask(cluster: Cluster, head: Json, run_id: str, say: Callable[[str], None]) -> None:
     """Have the run marked as cancelled, from inside: only the pods may know the database."""
-    command = ("rsc", "stop", run_id)
+    command = ("rsc", "stop", run_id, "--exact")
     done = cluster.execute(name_of(head), _main_container(head), command, seconds=_COMMAND_SECONDS)
     if done.code:
         why = last_words(done.err or done.out) or "it said nothing"

@@ -29,6 +29,7 @@ GPU_NODE_LABELS = (
     "nvidia.com/gpu.present",
     "cloud.google.com/gke-accelerator",
     "k8s.amazonaws.com/accelerator",
+    "amd.com/gpu.device-id",
 )
 # Of a chart, not of a run: tests, clean-up and what only an administrator starts.
 _NOT_OF_A_RUN = {"verify", "reset", "retention"}

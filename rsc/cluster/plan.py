@@ -367,5 +367,7 @@ def _warnings(
     if labels.get(QUEUE_LABEL) and spec["rayClusterSpec"].get("enableInTreeAutoscaling"):
         found.append("a queued run must have a fixed size: turn the autoscaler off")
     unknown = sorted(set(prices) - {group.name for group in groups})
-    found += [f"--price named the group {name!r}, which the manifest does not have" for name in unknown]
+    found += [
+        f"--price named the group {name!r}, which the manifest does not have" for name in unknown
+    ]
     return tuple(found)

@@ -54,7 +54,7 @@ _RunIdOption = Annotated[
 _NameOption = Annotated[
     str | None,
     typer.Option(
-        "--name", metavar="NAME", show_default="the run's", help="Begin of the RayJob's name."
+        "--name", metavar="NAME", show_default="the run's", help="Beginning of the RayJob's name."
     ),
 ]
 _DryRunOption = Annotated[

@@ -225,6 +225,7 @@ def preflight(
     storage: Storage,
     run_id: str | None,
     note: Note,
+    database_wait: float | None = None,
 ) -> None:
     """Check everything that a start needs, without Ray and without training.
 
@@ -238,6 +239,8 @@ def preflight(
         The run it is for: its row is entered, and told what is wrong for good.
     note : callable
         Hears of every check: its name and what was found.
+    database_wait : float, optional
+        Seconds to wait for a database that is away or not migrated yet.
 
     Raises
     ------
@@ -246,7 +249,7 @@ def preflight(
     TemporaryError
         Something is away.
     """
-    store = open_store(database_url, managed=True)
+    store = open_store(database_url, managed=True, awaited_seconds=database_wait)
     try:
         note("database", f"{address(store.engine.url)} has the schema of this version")
         if run_id is None:

@@ -56,6 +56,15 @@ def test_the_preflight_has_the_run_that_follows():
     )
 
 
+@pytest.mark.parametrize(("given", "waited"), [(180, "180"), (3600, "240")])
+def test_the_preflight_waits_for_a_migration_that_begins_with_it(given, waited):
+    """As `kubectl apply` has it; a schema that is not there is a reason to fail for good."""
+    job = render({"database": {"waitSeconds": given}}).job("preflight")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert env(container)["RSC_DATABASE_WAIT_SECONDS"] == waited
+    assert int(waited) < job["spec"]["activeDeadlineSeconds"]
+
+
 def test_a_failed_hook_says_why():
     for component in ("migrate", "preflight"):
         annotations = render().job(component)["metadata"]["annotations"]

@@ -138,7 +138,6 @@ def test_a_database_that_is_away_means_start_me_again(folder, capsys, monkeypatc
     monkeypatch.setenv("RSC_DATABASE_WAIT_SECONDS", "0.1")
     assert main(TRAIN) == RESUME_ME
     assert "secret" not in capsys.readouterr().err
-    monkeypatch.setattr("rsc.store.store.AWAITED_SECONDS", 0.1)
     assert main(["preflight", "run.yaml", "--run-id", RUN_ID]) == RESUME_ME
     assert "secret" not in capsys.readouterr().err
 

@@ -10,11 +10,9 @@ looks there finds the reason. Nothing here needs Ray.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
@@ -35,13 +33,6 @@ NO_DIGEST = "unknown"
 
 class FailedForGoodError(UserError):
     """The run failed before for a reason that only the user can change."""
-
-
-def new_run_id() -> str:
-    """Return an id that sorts by time and is short enough to type."""
-    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    tail = "".join(secrets.choice(alphabet) for _ in range(4))
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{tail}"
 
 
 def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: str) -> None:

@@ -46,7 +46,7 @@ def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: 
             data_digest=data_digest,
             code_version=code_version(),
             seed=config.seed,
-            image_digest=os.environ.get("RSC_IMAGE_DIGEST"),
+            image_digest=os.environ.get("RSC_IMAGE_DIGEST") or None,
             host=host_facts(),
         )
     )

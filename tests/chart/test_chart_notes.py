@@ -22,3 +22,8 @@ def test_a_gpu_that_the_run_does_not_ask_for_is_told():
     assert "WARNING" not in notes({})
     unseen = {"train": {"config": None, "existingConfigMap": "mine"}}
     assert "WARNING" not in notes({"learner": {"gpus": 1}, **unseen})
+
+
+def test_the_command_that_cancels_means_no_later_run():
+    """Revision 10 begins as revision 1 does."""
+    assert "  rsc cancel rsc-rsc-train-r1 --exact --namespace default" in notes({})

@@ -33,6 +33,7 @@ import torch
 
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
+from rsc.config.run_ids import new_run_id
 from rsc.market.build import build_market
 from rsc.market.matrix import Market
 from rsc.market.sources import load_bars
@@ -43,7 +44,6 @@ from rsc.store.store import open_store
 from rsc.training.plan import TrialPlan
 from rsc.training.ray_session import local_ray
 from rsc.training.recorder import Recorder
-from rsc.training.starting import new_run_id
 from rsc.training.trial import build_algorithm
 
 BAR = 0.8

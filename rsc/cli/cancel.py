@@ -13,7 +13,7 @@ from rsc.cli.cluster import (
     NamespaceOption,
     connect,
 )
-from rsc.cli.help_texts import JsonOption, examples
+from rsc.cli.help_texts import ExactOption, JsonOption, examples
 from rsc.cli.output import print_json, say
 
 
@@ -34,6 +34,7 @@ def cancel(
             help="How long the driver may take before Ray stops it; 0 asks and does not wait.",
         ),
     ] = 180.0,
+    exact: ExactOption = False,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     *,
@@ -48,7 +49,7 @@ def cancel(
     from rsc.cluster.observed import run_id_of
 
     cluster = connect(namespace, context)
-    rayjob = find_rayjob(cluster, run)
+    rayjob = find_rayjob(cluster, run, exact=exact)
     outcome = cancel_run(cluster, rayjob, seconds=timeout, say=say)
     if json:
         print_json({"run_id": run_id_of(rayjob), "outcome": outcome})

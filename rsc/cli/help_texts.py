@@ -64,4 +64,8 @@ OverrideOption = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'last'.")
 ]
+ExactOption = Annotated[
+    bool,
+    typer.Option("--exact", help="RUN is the whole id: neither a beginning nor 'last'."),
+]
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A run's YAML file.")]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rsc.training.results import RunResult
 
 EXIT_RESUME_ME = 75
-_MANAGED_PANEL = "Managed starts"
+MANAGED_PANEL = "Managed starts"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 RunIdOption = Annotated[
@@ -38,7 +38,7 @@ RunIdOption = Annotated[
         help="Begin the run of this id or go on with it, whoever holds it; the newest start "
         "wins. Exit codes are then 0 done or cancelled, 75 start again, 1 a restart would fail "
         "the same way.",
-        rich_help_panel=_MANAGED_PANEL,
+        rich_help_panel=MANAGED_PANEL,
     ),
 ]
 PlacementOption = Annotated[
@@ -48,7 +48,7 @@ PlacementOption = Annotated[
         envvar="RSC_PLACEMENT",
         show_envvar=True,
         help="Train in this process, or on the pods of the Ray cluster that it runs in.",
-        rich_help_panel=_MANAGED_PANEL,
+        rich_help_panel=MANAGED_PANEL,
     ),
 ]
 StorageOption = Annotated[
@@ -59,7 +59,7 @@ StorageOption = Annotated[
         envvar="RSC_STORAGE_URI",
         show_envvar=True,
         help="Folder or s3://bucket/prefix for checkpoints and the report.",
-        rich_help_panel=_MANAGED_PANEL,
+        rich_help_panel=MANAGED_PANEL,
     ),
 ]
 TimeBudgetOption = Annotated[
@@ -71,7 +71,7 @@ TimeBudgetOption = Annotated[
         show_envvar=True,
         min=1,
         help="Seconds of all starts of the run together; then the best checkpoint is judged.",
-        rich_help_panel=_MANAGED_PANEL,
+        rich_help_panel=MANAGED_PANEL,
     ),
 ]
 DatabaseWaitOption = Annotated[
@@ -82,9 +82,9 @@ DatabaseWaitOption = Annotated[
         envvar="RSC_DATABASE_WAIT_SECONDS",
         show_envvar=True,
         min=0,
-        help="How long a start with --run-id waits for a database that is away or not migrated "
-        "yet; 45 if not given.",
-        rich_help_panel=_MANAGED_PANEL,
+        help="How long a managed start, and its preflight, waits for a database that is away or "
+        "not migrated yet; 45 if not given.",
+        rich_help_panel=MANAGED_PANEL,
     ),
 ]
 

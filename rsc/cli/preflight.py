@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,29 @@ from rsc.cli.help_texts import (
     OverrideOption,
     examples,
 )
-from rsc.cli.managed import ResumeMeError, RunIdOption, StorageOption, require_run_id
+from rsc.cli.managed import (
+    MANAGED_PANEL,
+    DatabaseWaitOption,
+    ResumeMeError,
+    StorageOption,
+    require_run_id,
+)
 from rsc.cli.output import print_json, say
 from rsc.errors import TemporaryError
+
+_RunIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-id",
+        metavar="ID",
+        envvar="RSC_RUN_ID",
+        show_envvar=True,
+        help="The run that is to begin or go on: it is entered, and a reason that only you can "
+        "remove is kept with it. Exit codes are then 0 it may begin, 75 check again, 1 it would "
+        "fail the same way.",
+        rich_help_panel=MANAGED_PANEL,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +52,10 @@ def register(app: typer.Typer) -> None:
 def preflight(
     file: FileArgument,
     override: OverrideOption = None,
-    run_id: RunIdOption = None,
+    run_id: _RunIdOption = None,
     storage: StorageOption = "runs",
     database: DatabaseOption = None,
+    database_wait: DatabaseWaitOption = None,
     *,
     json: JsonOption = False,
 ) -> None:
@@ -65,6 +86,7 @@ def preflight(
             database_url=database,
             storage=Storage(storage),
             run_id=None if run_id is None else require_run_id(run_id),
+            database_wait=database_wait,
             note=note,
         )
     except TemporaryError as error:

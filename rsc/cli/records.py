@@ -38,20 +38,26 @@ class Records:
 
         return list_runs(self.engine)
 
-    def resolve(self, reference: str) -> str:
+    def resolve(self, reference: str, *, exact: bool = False) -> str:
         """Return the id of the run that a person means.
 
         Parameters
         ----------
         reference : str
             An id, the beginning of exactly one, or ``last`` for the newest run.
+        exact : bool
+            Only the whole id: where a program asks, the run it means may be gone, and
+            another one's id may begin with the same letters.
 
         Raises
         ------
         UserError
             There is no such run, or there are several.
         """
-        return resolve_run(reference, [run.run_id for run in self.runs()])
+        run_ids = [run.run_id for run in self.runs()]
+        if exact and reference not in run_ids:
+            raise _unknown(reference, run_ids)
+        return resolve_run(reference, run_ids)
 
 
 def resolve_run(reference: str, run_ids: Sequence[str]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsc.cli.figures import count
-from rsc.cli.help_texts import KEEP_PANEL, DatabaseOption, JsonOption, examples
+from rsc.cli.help_texts import KEEP_PANEL, DatabaseOption, ExactOption, JsonOption, examples
 from rsc.cli.output import Column, number_column, print_json, print_table, say
 from rsc.errors import UserError
 
@@ -47,6 +48,16 @@ def reset(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    exact: ExactOption = False,
+    database_name: Annotated[
+        str | None,
+        typer.Option(
+            "--database-name",
+            metavar="NAME",
+            show_default=False,
+            help="Refuse unless this is the name of the database that the URL leads to.",
+        ),
+    ] = None,
     database: DatabaseOption = None,
     *,
     json: JsonOption = False,
@@ -55,15 +66,21 @@ def reset(
 
     Shows what would go and asks. Refuses while a run in scope is alive. The ledger of
     tries stays: a try that was made stays a try. Checkpoints on disk stay, too.
+    With --exact a run that is not there is no error: it may have been removed before.
     """
     from rsc.cli.records import open_records
     from rsc.store import reset as store
 
     age = _age(older_than) if older_than is not None else None
     _exactly_one(run, older_than, everything=everything)
+    if database_name is not None:
+        _require_name(database, database_name)
     with open_records(database) as records:
-        scope = _scope(records, run, age, everything=everything)
-        plan = store.plan_reset(records.engine, scope)
+        if exact and _is_gone(records, run):
+            plan = store.ResetPlan(run_ids=(), rows={})
+        else:
+            scope = _scope(records, run, age, everything=everything)
+            plan = store.plan_reset(records.engine, scope)
         if not json:
             _show(plan)
         if plan.run_ids:
@@ -82,6 +99,19 @@ def _exactly_one(run: str | None, older_than: str | None, *, everything: bool) -
     if given != 1:
         message = f"reset was given {given} scopes, must be exactly one"
         raise UserError(message, "Say --run RUN, --older-than 30d, or --all.")
+
+
+def _require_name(database: str | None, name: str) -> None:
+    """Refuse another database than the one that was named to confirm it."""
+    from rsc.store.engine import parse_url
+
+    url = parse_url(database)
+    found = url.database or ""
+    if url.get_backend_name() == "sqlite":
+        found = Path(found).name
+    if name != found:
+        message = f"--database-name was {name!r}, must be {found!r} as in the database's URL"
+        raise UserError(message, "Nothing was removed. Which of the two is meant?")
 
 
 def _age(text: str) -> timedelta:
@@ -103,6 +133,11 @@ def _scope(
 
     run_id = records.resolve(run) if run is not None else None
     return ResetScope(run_id=run_id, older_than=age, everything=everything)
+
+
+def _is_gone(records: Records, run: str | None) -> bool:
+    """Whether nobody is left to remove, as for a Job that is tried again."""
+    return run is not None and run not in {found.run_id for found in records.runs()}
 
 
 def _show(plan: ResetPlan) -> None:

@@ -17,7 +17,7 @@ from rsc.cli.cluster import (
     read_prices,
 )
 from rsc.cli.figures import count, duration, moment, ratio_with_interval
-from rsc.cli.help_texts import DatabaseOption, JsonOption, examples
+from rsc.cli.help_texts import JsonOption, examples
 from rsc.cli.output import (
     NOTHING,
     Column,
@@ -37,6 +37,17 @@ if TYPE_CHECKING:
     from rsc.cluster.observed import Json, Observed
     from rsc.cluster.views import Phase
 
+_DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="RSC_DATABASE_URL",
+        show_envvar=True,
+        show_default="none is asked",
+        help="Where the records are; without it only the cluster is asked.",
+    ),
+]
 _WATCH_SECONDS = 3.0
 _LOG_LINES = 2000
 _MESSAGE_SECONDS = 60.0
@@ -76,7 +87,7 @@ def status(
         bool, typer.Option("--watch", "-w", help="Show it until it ends; exit 3 if it failed.")
     ] = False,
     price: PriceOption = None,
-    database: DatabaseOption = None,
+    database: _DatabaseOption = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     *,

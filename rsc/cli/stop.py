@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from rsc.cli.help_texts import TRAIN_PANEL, DatabaseOption, JsonOption, RunArgument, examples
+from rsc.cli.help_texts import (
+    TRAIN_PANEL,
+    DatabaseOption,
+    ExactOption,
+    JsonOption,
+    RunArgument,
+    examples,
+)
 from rsc.cli.output import print_error, print_json, say
 from rsc.errors import TemporaryError
 
@@ -28,6 +35,7 @@ def stop(
             "--wait", metavar="SECONDS", min=0, help="Wait so long for the run to have ended."
         ),
     ] = 0.0,
+    exact: ExactOption = False,
     database: DatabaseOption = None,
     *,
     json: JsonOption = False,
@@ -41,7 +49,7 @@ def stop(
     from rsc.store.store import SqlRunStore
 
     with open_records(database) as records:
-        run_id = records.resolve(run)
+        run_id = records.resolve(run, exact=exact)
         SqlRunStore(records.engine).request_cancel(run_id)
         ended = _ended(records.engine, run_id, wait)
     if json:

@@ -54,7 +54,7 @@ _RunIdOption = Annotated[
 _NameOption = Annotated[
     str | None,
     typer.Option(
-        "--name", metavar="NAME", show_default="the run's", help="Begin of the RayJob's name."
+        "--name", metavar="NAME", show_default="the run's", help="Beginning of the RayJob's name."
     ),
 ]
 _DryRunOption = Annotated[
@@ -96,8 +96,8 @@ def submit(
     from rsc.cli.plan import prepare, refuse
     from rsc.cluster.plan import make_plan
     from rsc.cluster.rayjob import rayjob_of
-    from rsc.cluster.run_ids import new_run_id
     from rsc.config.load import load_run_config
+    from rsc.config.run_ids import new_run_id
 
     config = load_run_config(file, override or [])
     documents = read_documents(manifest)

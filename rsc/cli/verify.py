@@ -12,6 +12,7 @@ from rsc.cli.figures import count
 from rsc.cli.help_texts import (
     KEEP_PANEL,
     DatabaseOption,
+    ExactOption,
     JsonOption,
     QuietOption,
     RunArgument,
@@ -51,6 +52,7 @@ def verify(
             "--replay", help="Derive every portfolio value again, from operations and bars."
         ),
     ] = False,
+    exact: ExactOption = False,
     database: DatabaseOption = None,
     *,
     json: JsonOption = False,
@@ -67,7 +69,7 @@ def verify(
     from rsc.store.verify import verify_run
 
     with open_records(database) as records:
-        found = find_run(records.engine, records.resolve(run))
+        found = find_run(records.engine, records.resolve(run, exact=exact))
         function = _replay_function(found) if replay else None
         with _counting(quiet=quiet) as progress:
             result = verify_run(records.engine, found.run_id, function, progress=progress)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum, unique
 
+from rsc.cluster.causes import explain
 from rsc.cluster.client import Cluster
 from rsc.cluster.observe import observe
 from rsc.cluster.observed import (
@@ -27,7 +28,7 @@ from rsc.cluster.observed import (
     status_of,
 )
 from rsc.cluster.views import Phase, phase_of
-from rsc.errors import TemporaryError, UserError
+from rsc.errors import CheckFailedError, TemporaryError, UserError
 
 _POLL_SECONDS = 2.0
 _COMMAND_SECONDS = 60.0
@@ -66,6 +67,8 @@ def cancel(
     ------
     UserError
         It is suspended after it may have trained.
+    CheckFailedError
+        It ended in another way: it failed, or somebody deleted it meanwhile.
     TemporaryError
         It did not end even so.
     """
@@ -84,12 +87,14 @@ def cancel(
         _ask(cluster, head, run_id_of(rayjob), say)
         if not seconds:
             return Cancelled.ASKED
-        if _ended(cluster, rayjob, end):
-            return Cancelled.IN_ORDER
+        ended = _ended(cluster, rayjob, end)
+        if ended is not None:
+            return _outcome(cluster, rayjob, ended)
         say("the driver did not end in time: Ray stops it")
         _stop_job(cluster, rayjob, say)
-    if _ended(cluster, rayjob, time.monotonic() + _FORCED_SECONDS):
-        return Cancelled.FORCED
+    ended = _ended(cluster, rayjob, time.monotonic() + _FORCED_SECONDS)
+    if ended is not None:
+        return _outcome(cluster, rayjob, ended)
     message = f"run {run_id_of(rayjob)} did not end within {seconds + _FORCED_SECONDS:.0f} s"
     raise TemporaryError(message, f"kubectl delete rayjob {name_of(rayjob)} ends it at once.")
 
@@ -173,7 +178,7 @@ def _main_container(pod: Json) -> str:
 
 def _ask(cluster: Cluster, head: Json, run_id: str, say: Callable[[str], None]) -> None:
     """Have the run marked as cancelled, from inside: only the pods may know the database."""
-    command = ("rsc", "stop", run_id)
+    command = ("rsc", "stop", run_id, "--exact")
     done = cluster.execute(name_of(head), _main_container(head), command, seconds=_COMMAND_SECONDS)
     if done.code:
         why = last_words(done.err or done.out) or "it said nothing"
@@ -192,13 +197,36 @@ def _stop_job(cluster: Cluster, rayjob: Json, say: Callable[[str], None]) -> Non
         say(f"ray job stop exited with {done.code}")
 
 
-def _ended(cluster: Cluster, rayjob: Json, end: float) -> bool:
-    """Wait until the driver's end is known; the cluster may stay for its TTL."""
+def _ended(cluster: Cluster, rayjob: Json, end: float) -> Json | None:
+    """Wait until the driver's end is known; the cluster may stay for its TTL.
+
+    Returns
+    -------
+    mapping or None
+        The RayJob as it ended, empty when it is gone; None: it has not ended.
+    """
     while time.monotonic() < end:
         current = cluster.get("RayJob", name_of(rayjob))
         if current is None:
-            return True
+            return {}
         if is_finished(current) or status_of(current).get("jobStatus") in {"SUCCEEDED", "STOPPED"}:
-            return True
+            return current
         time.sleep(_POLL_SECONDS)
-    return False
+    return None
+
+
+def _outcome(cluster: Cluster, rayjob: Json, ended: Json) -> Cancelled:
+    """Return how it ended; only an exit of the driver with 0 was in order."""
+    job = status_of(ended).get("jobStatus")
+    if job == "SUCCEEDED":
+        return Cancelled.IN_ORDER
+    if job == "STOPPED":
+        return Cancelled.FORCED
+    run_id = run_id_of(rayjob)
+    hint = f"rsc show {run_id} says whether its last checkpoint was written."
+    if not ended:
+        message = f"run {run_id} was to end, but its RayJob {name_of(rayjob)} was deleted meanwhile"
+        raise CheckFailedError(message, hint)
+    causes = explain(observe(cluster, ended))
+    why = f": {causes[0].what}" if causes else ""
+    raise CheckFailedError(f"run {run_id} had failed, must have ended in order{why}", hint)

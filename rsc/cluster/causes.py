@@ -125,7 +125,7 @@ def _deletion(observed: Observed) -> Iterator[Cause]:
         return
     options = (observed.rayjob.get("spec") or {}).get("rayClusterSpec", {}).get("authOptions") or {}
     secret = options.get("secretName")
-    what = f"the RayJob is being deleted for {waited:.0f} s, and its operator does not let go"
+    what = f"the RayJob has been in deletion for {waited:.0f} s, and its operator does not let go"
     hint = "The operator's log says why."
     if secret:
         hint += f" Without Secret {secret} it cannot: make it again until the RayJob is gone."
@@ -255,7 +255,9 @@ def _placement(observed: Observed) -> Iterator[Cause]:
     elif status.get("jobStatus") == "RUNNING" and any(_INFEASIBLE in x for x in observed.driver):
         waited = seconds_since(silent_since(observed.driver), observed.now)
         if waited > _TRIAL_SECONDS:
-            what = f"the driver waits since {waited:.0f} s: Ray has no place for what the run asks"
+            what = (
+                f"the driver has waited for {waited:.0f} s: Ray has no place for what the run asks"
+            )
             yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
 
 

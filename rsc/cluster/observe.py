@@ -48,7 +48,7 @@ def list_rayjobs(cluster: Cluster) -> tuple[Json, ...]:
     )
 
 
-def find_rayjob(cluster: Cluster, reference: str) -> Json:
+def find_rayjob(cluster: Cluster, reference: str, *, exact: bool = False) -> Json:
     """Return the run that a person means.
 
     Parameters
@@ -58,24 +58,26 @@ def find_rayjob(cluster: Cluster, reference: str) -> Json:
     reference : str
         A run id or a RayJob's name, the beginning of exactly one of them, or ``last``. A
         run that goes on under another RayJob is the newest of them.
+    exact : bool
+        Only a whole id or name: the run that was meant may be gone.
 
     Raises
     ------
     UserError
         There is no such run, or there are several.
     """
-    return choose(list_rayjobs(cluster), reference, cluster.namespace)
+    return choose(list_rayjobs(cluster), reference, cluster.namespace, exact=exact)
 
 
-def choose(rayjobs: Sequence[Json], reference: str, namespace: str) -> Json:
+def choose(rayjobs: Sequence[Json], reference: str, namespace: str, *, exact: bool = False) -> Json:
     """Do what `find_rayjob` does, among RayJobs of which the newest is the first."""
     if not rayjobs:
         message = f"run {reference!r} was not found: namespace {namespace} has no runs"
         raise UserError(message, "Submit one: rsc submit FILE, or say --namespace NAME.")
-    if reference == LAST:
+    if reference == LAST and not exact:
         return rayjobs[0]
-    for exact in (True, False):
-        found = [item for item in rayjobs if _means(item, reference, exact=exact)]
+    for whole in (True,) if exact else (True, False):
+        found = [item for item in rayjobs if _means(item, reference, exact=whole)]
         runs = list(dict.fromkeys(run_id_of(item) for item in found))
         if len(runs) == 1:
             return found[0]

@@ -163,7 +163,7 @@ def make_plan(
         holds=holds,
         longest_seconds=longest_seconds(rayjob["spec"]),
         refusals=tuple(refusals),
-        warnings=_warnings(rayjob, groups, prices or {}),
+        warnings=(*_warnings(rayjob, groups, prices or {}), *_idle_gpus(demand, holds)),
     )
 
 
@@ -325,6 +325,16 @@ def _request_refusals(rayjob: Json) -> Iterator[str]:
                 yield f"group {name} requested {key} {asked}, {limit}"
 
 
+def _idle_gpus(demand: Sequence[Bundle], holds: Sequence[Holding]) -> Iterator[str]:
+    asked = sum(bundle.count * bundle.asks.get("GPU", 0.0) for bundle in demand)
+    held = sum(hold.pods * hold.group.gpu for hold in holds)
+    if held > math.ceil(asked):
+        yield (
+            f"the pods hold {held:g} GPU and the run asks for {asked:g} "
+            "(resources.num_gpus_per_learner): what is left is paid and not used"
+        )
+
+
 def _environment(rayjob: Json, name: str) -> str:
     for template in pod_templates(rayjob):
         for container in template["spec"]["containers"]:
@@ -357,5 +367,7 @@ def _warnings(
     if labels.get(QUEUE_LABEL) and spec["rayClusterSpec"].get("enableInTreeAutoscaling"):
         found.append("a queued run must have a fixed size: turn the autoscaler off")
     unknown = sorted(set(prices) - {group.name for group in groups})
-    found += [f"--price named the group {name!r}, which the manifest has not" for name in unknown]
+    found += [
+        f"--price named the group {name!r}, which the manifest does not have" for name in unknown
+    ]
     return tuple(found)

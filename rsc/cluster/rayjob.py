@@ -29,9 +29,11 @@ GPU_NODE_LABELS = (
     "nvidia.com/gpu.present",
     "cloud.google.com/gke-accelerator",
     "k8s.amazonaws.com/accelerator",
+    "amd.com/gpu.device-id",
 )
 # Of a chart, not of a run: tests, clean-up and what only an administrator starts.
 _NOT_OF_A_RUN = {"verify", "reset", "retention"}
+_HOOK = "helm.sh/hook"
 _CONFIG_MAP_KEYS = {"configMap", "configMapRef", "configMapKeyRef"}
 _NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
@@ -121,6 +123,7 @@ def fill(
 ) -> tuple[dict[str, Any], ...]:
     """Return the objects of one run, in the order in which they are to be made."""
     wanted = [copy.deepcopy(dict(item)) for item in documents if not is_left_out(item)]
+    wanted = _without_hooks(wanted)
     rayjob = rayjob_of(wanted)
     old_run = _old_run_id(rayjob)
     old_image = _containers(rayjob["spec"]["rayClusterSpec"]["headGroupSpec"])[0].get("image")
@@ -146,10 +149,35 @@ def is_of_one_run(item: Mapping[str, Any]) -> bool:
 
 def is_left_out(item: Mapping[str, Any]) -> bool:
     """Return whether an object is the release's and no run's."""
-    metadata = item["metadata"]
-    component = (metadata.get("labels") or {}).get(COMPONENT_LABEL)
-    hook = (metadata.get("annotations") or {}).get("helm.sh/hook", "")
-    return component in _NOT_OF_A_RUN or "test" in hook or item["kind"] == "Namespace"
+    hook = _annotations(item).get(_HOOK, "")
+    return _component(item) in _NOT_OF_A_RUN or "test" in hook or item["kind"] == "Namespace"
+
+
+def _without_hooks(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out the shared objects that a release has only while its hooks run.
+
+    They are gone when somebody submits a run, who may not be allowed to make accounts.
+    The account and the policies of the release's other Jobs are the same, and stay.
+    """
+    passing = [item for item in items if _HOOK in _annotations(item) and not is_of_one_run(item)]
+    stays = [item for item in items if item["kind"] == "ServiceAccount" and item not in passing]
+    account = next((name_of(item) for item in stays if _component(item) == "jobs"), None)
+    if account is None:
+        return items
+    gone = {name_of(item) for item in passing if item["kind"] == "ServiceAccount"}
+    for job in (item for item in items if item["kind"] == "Job"):
+        for template in pod_templates(job):
+            if template["spec"].get("serviceAccountName") in gone:
+                template["spec"]["serviceAccountName"] = account
+    return [item for item in items if item not in passing]
+
+
+def _annotations(item: Mapping[str, Any]) -> Mapping[str, str]:
+    return item["metadata"].get("annotations") or {}
+
+
+def _component(item: Mapping[str, Any]) -> str | None:
+    return (item["metadata"].get("labels") or {}).get(COMPONENT_LABEL)
 
 
 def _sorted(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -161,10 +189,9 @@ def _sorted(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _new_name(item: Mapping[str, Any], submission: Submission) -> str:
     if item["kind"] == "RayJob":
         return submission.name
-    component = (item["metadata"].get("labels") or {}).get(COMPONENT_LABEL)
     # The YAML may be there twice: for the run, and for the Jobs before it.
     own = name_of(item).rpartition("-")[2]
-    suffix = own if item["kind"] == "ConfigMap" else component or "job"
+    suffix = own if item["kind"] == "ConfigMap" else _component(item) or "job"
     return f"{submission.name}-{suffix}"
 
 

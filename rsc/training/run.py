@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rsc.config.progress import ProgressListener
 from rsc.config.run import RunConfig
+from rsc.config.run_ids import new_run_id
 from rsc.errors import UserError
 from rsc.store.executions import seconds_used
 from rsc.store.queries import find_run
@@ -19,7 +20,7 @@ from rsc.store.store import SqlRunStore, open_store
 from rsc.training.attempt import Attempt, Placement, Setting
 from rsc.training.preparing import Prepared, prepare, require_same_prices
 from rsc.training.results import RunResult
-from rsc.training.starting import begin_managed, create_run, new_run_id, resumed_config
+from rsc.training.starting import begin_managed, create_run, resumed_config
 from rsc.training.storage import DEFAULT_STORAGE, Storage
 from rsc.training.watch import Watch
 

@@ -10,11 +10,9 @@ looks there finds the reason. Nothing here needs Ray.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
@@ -37,13 +35,6 @@ class FailedForGoodError(UserError):
     """The run failed before for a reason that only the user can change."""
 
 
-def new_run_id() -> str:
-    """Return an id that sorts by time and is short enough to type."""
-    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
-    tail = "".join(secrets.choice(alphabet) for _ in range(4))
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{tail}"
-
-
 def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: str) -> None:
     """Enter a run that no attempt has begun yet."""
     store.create_run(
@@ -55,7 +46,7 @@ def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: 
             data_digest=data_digest,
             code_version=code_version(),
             seed=config.seed,
-            image_digest=os.environ.get("RSC_IMAGE_DIGEST"),
+            image_digest=os.environ.get("RSC_IMAGE_DIGEST") or None,
             host=host_facts(),
         )
     )
@@ -225,6 +216,7 @@ def preflight(
     storage: Storage,
     run_id: str | None,
     note: Note,
+    database_wait: float | None = None,
 ) -> None:
     """Check everything that a start needs, without Ray and without training.
 
@@ -238,6 +230,8 @@ def preflight(
         The run it is for: its row is entered, and told what is wrong for good.
     note : callable
         Hears of every check: its name and what was found.
+    database_wait : float, optional
+        Seconds to wait for a database that is away or not migrated yet.
 
     Raises
     ------
@@ -246,7 +240,7 @@ def preflight(
     TemporaryError
         Something is away.
     """
-    store = open_store(database_url, managed=True)
+    store = open_store(database_url, managed=True, awaited_seconds=database_wait)
     try:
         note("database", f"{address(store.engine.url)} has the schema of this version")
         if run_id is None:

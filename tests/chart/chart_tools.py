@@ -16,6 +16,8 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "helm/rsc-train"
 SHAPES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir())
+# "jobs" is a release that only verifies and resets.
+TRAINING_SHAPES = [shape for shape in SHAPES if shape != "jobs"]
 # The least that a release needs.
 LEAST = {
     "image": {"tag": "dev"},

@@ -56,6 +56,15 @@ def test_the_preflight_has_the_run_that_follows():
     )
 
 
+@pytest.mark.parametrize(("given", "waited"), [(180, "180"), (3600, "240")])
+def test_the_preflight_waits_for_a_migration_that_begins_with_it(given, waited):
+    """As `kubectl apply` has it; a schema that is not there is a reason to fail for good."""
+    job = render({"database": {"waitSeconds": given}}).job("preflight")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert env(container)["RSC_DATABASE_WAIT_SECONDS"] == waited
+    assert int(waited) < job["spec"]["activeDeadlineSeconds"]
+
+
 def test_a_failed_hook_says_why():
     for component in ("migrate", "preflight"):
         annotations = render().job(component)["metadata"]["annotations"]
@@ -87,7 +96,7 @@ def test_bad_input_is_not_tried_again_and_nothing_runs_for_ever():
 
 def test_helm_test_verifies_the_releases_own_run():
     (test,) = [item for item in render().all if hooks(item) == "test"]
-    assert command(test) == "rsc verify rsc-rsc-train-r1 --replay"
+    assert command(test) == "rsc verify --exact rsc-rsc-train-r1 --replay"
     annotations = test["metadata"]["annotations"]
     assert annotations["helm.sh/hook-output-log-policy"] == "hook-succeeded,hook-failed"
 
@@ -95,7 +104,7 @@ def test_helm_test_verifies_the_releases_own_run():
 def test_any_run_can_be_verified_by_a_job():
     objects = render({"jobs": {"verify": {"enabled": True, "run": "a-run", "replay": False}}})
     job = objects.job("verify")
-    assert command(job) == "rsc verify a-run"
+    assert command(job) == "rsc verify --exact a-run"
     assert job["spec"]["template"]["metadata"]["labels"]["rsc.dev/run-id"] == "a-run"
 
 
@@ -107,12 +116,12 @@ def test_nothing_is_removed_unless_it_is_asked_for():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"run": "a-run", "confirm": "a-run"}, "rsc reset --yes --run a-run"),
+        ({"run": "a-run", "confirm": "a-run"}, "rsc reset --yes --exact --run a-run"),
         (
             {"scope": "older-than", "olderThan": "30d", "confirm": "rsc"},
-            "rsc reset --yes --older-than 30d",
+            "rsc reset --yes --database-name rsc --older-than 30d",
         ),
-        ({"scope": "all", "confirm": "rsc"}, "rsc reset --yes --all"),
+        ({"scope": "all", "confirm": "rsc"}, "rsc reset --yes --database-name rsc --all"),
     ],
 )
 def test_a_confirmed_reset_removes_exactly_its_scope(values, words):
@@ -149,7 +158,7 @@ def test_migration_and_deletion_can_have_roles_of_their_own():
 
 def test_retention_removes_old_runs_one_job_at_a_time():
     job = render_shape("existing-secrets").job("retention")
-    assert command(job) == "rsc reset --yes --older-than 26w"
+    assert command(job) == "rsc reset --yes --database-name rsc --older-than 26w"
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
     assert render().of("CronJob") == {}
 

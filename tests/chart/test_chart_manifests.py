@@ -95,6 +95,25 @@ def test_kustomize_takes_the_same_objects(overlay, rayjob):
     assert images == {"registry.example/rsc:0.1.0" if extra else "localhost/rsc:dev"}
 
 
+def test_the_gpu_overlay_places_as_the_chart_does_and_the_run_asks_for_the_gpu(rayjob, tmp_path):
+    from rsc.cluster.plan import make_plan
+    from rsc.config.load import load_run_config
+
+    made = Objects(run("kubectl", "kustomize", "k8s/overlays/gpu").stdout)
+    words = ("helm", "template", "rsc-train", "helm/rsc-train", "--values")
+    values = ("helm/rsc-train/ci/rayjob-values.yaml", "--set", "learner.gpus=1")
+    chart = Objects(run(*words, *values).stdout)
+    assert made.groups == chart.groups
+    for config in made.of("ConfigMap").values():
+        (tmp_path / "train.yaml").write_text(config["data"]["train.yaml"])
+    command, file, option, setting = made.spec["entrypoint"].rsplit(" ", 3)
+    assert (command, file, option) == ("rsc train", "/etc/rsc/train.yaml", "--set")
+    config = load_run_config(tmp_path / "train.yaml", [setting])
+    assert config.resources.num_gpus_per_learner == 1
+    plan = make_plan(config, made.one("RayJob"))
+    assert (plan.refusals, plan.warnings) == ((), ())
+
+
 def test_the_files_are_plain_yaml():
     for file in (REPOSITORY / "k8s").rglob("*.yaml"):
         assert list(yaml.safe_load_all(file.read_text()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from chart_tools import LEAST, main, merged, render, run, template
+from chart_tools import LEAST, merged, render, run, template
 
 EGRESS = {
     "enabled": True,
@@ -12,6 +12,7 @@ EGRESS = {
     "postgres": [{"cidr": "10.0.1.20/32", "port": 5432}],
     "s3": [{"cidr": "10.0.1.30/32", "port": 443}],
 }
+EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 GPU_RUN = {"resources": {"num_learners": 1, "num_gpus_per_learner": 1}}
 RETENTION = {"enabled": True, "confirm": "other"}
 
@@ -158,6 +159,50 @@ TOGETHER = {
         {"extraEnv": [{"name": "RSC_DATABASE_URL", "value": "sqlite://"}]},
         "extraEnv named RSC_DATABASE_URL, must not: the chart sets it",
     ),
+    "an environment that the chart sets, whatever it begins with": (
+        {"extraEnv": [{"name": "RAY_worker_niceness", "value": "5"}]},
+        "extraEnv named RAY_worker_niceness, must not: the chart sets it",
+    ),
+    "an environment that is given twice": (
+        {"extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+        "extraEnv named A twice, must name it once",
+    ),
+    "an annotation that the chart sets": (
+        {"samplers": {"podAnnotations": {EVICT: "true"}}},
+        f"samplers.podAnnotations named {EVICT}, must not: the chart sets it",
+    ),
+    "an annotation of Helm": (
+        {"rayjob": {"annotations": {"helm.sh/resource-policy": "keep"}}},
+        "rayjob.annotations named helm.sh/resource-policy, must not: the chart sets it",
+    ),
+    "a toleration of a value that exists": (
+        {"learner": {"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}},
+        'learner.tolerations had the value "x" with operator Exists, must have none',
+    ),
+    "a toleration of a value without a key": (
+        {"samplers": {"spot": {"tolerations": [{"value": "x"}]}}},
+        "samplers.spot.tolerations had no key with operator Equal, must have one",
+    ),
+    "a toleration for a time of what is not executed": (
+        {"head": {"tolerations": [{"operator": "Exists", "tolerationSeconds": 5}]}},
+        'head.tolerations had tolerationSeconds with effect "", must have effect NoExecute',
+    ),
+    "one account for two parts": (
+        {"serviceAccounts": {"head": "trainer", "learner": "trainer"}},
+        "serviceAccounts.learner was trainer, which is the account of head, must be another one",
+    ),
+    "the account of the hooks for the Jobs": (
+        {"serviceAccounts": {"jobs": "rsc-rsc-train-hooks"}},
+        "serviceAccounts.jobs was rsc-rsc-train-hooks, which is the account of the hooks",
+    ),
+    "a verification of whatever is the last": (
+        {"jobs": {"verify": {"enabled": True, "run": "last"}}},
+        "jobs.verify.run was last, must be the id of a run",
+    ),
+    "a reset of whatever is the last": (
+        resets(run="last", confirm="last"),
+        "jobs.reset.run was last, must be the id of a run",
+    ),
     "a request above its limit": (
         {"learner": {"cpus": 2, "cpuRequest": "2500m"}},
         "learner.cpuRequest was 2500m, must be at most learner.cpus = 2",
@@ -284,6 +329,30 @@ ALONE = {
         {"samplers": {"spot": {"nodeType": "m7a large"}}},
         "at '/samplers/spot/nodeType': 'm7a large' does not match pattern",
     ),
+    "a Ray that knows no token": (
+        {"rayjob": {"rayVersion": "2.40.0"}},
+        "at '/rayjob/rayVersion': '2.40.0' does not match pattern",
+    ),
+    "a label with blanks": (
+        {"podLabels": {"team": "quants & co"}},
+        "at '/podLabels/team': 'quants & co' does not match pattern",
+    ),
+    "a node label with a blank": (
+        {"learner": {"nodeSelector": {"pool": "a b"}}},
+        "at '/learner/nodeSelector/pool': 'a b' does not match pattern",
+    ),
+    "a verification of what is no id": (
+        {"jobs": {"verify": {"run": "a run"}}},
+        "at '/jobs/verify/run': 'a run' does not match pattern",
+    ),
+    "a reset of what is no id": (
+        {"jobs": {"reset": {"run": "a run"}}},
+        "at '/jobs/reset/run': 'a run' does not match pattern",
+    ),
+    "a label of GPU nodes that is none": (
+        {"gpuNodeLabels": ["a label"]},
+        "at '/gpuNodeLabels/0': 'a label' does not match pattern",
+    ),
     "an unknown TLS mode": ({"database": {"tls": {"mode": "yes"}}}, "at '/database/tls/mode'"),
 }
 BAD = {**TOGETHER, **ALONE}
@@ -299,8 +368,8 @@ def test_bad_values_are_refused_with_their_sentence(case):
     assert done.stdout == ""
 
 
-def test_there_are_more_than_thirty():
-    assert len(BAD) >= 30
+def test_there_are_more_than_thirty_that_the_schema_alone_refuses():
+    assert len(ALONE) >= 30
 
 
 @pytest.mark.parametrize("case", TOGETHER)
@@ -317,21 +386,3 @@ def test_the_defaults_alone_say_what_is_missing():
 
 def test_the_least_values_are_accepted():
     assert len(render().of("RayJob")) == 1
-
-
-@pytest.mark.parametrize("name", ["rsc", "localhost/rsc", "r.example:5000/a/b_c", "r:5000/rsc"])
-def test_a_registry_may_have_a_port(name):
-    head = render({"image": {"repository": name}}).groups["head"]
-    assert main(head)["image"] == f"{name}:dev"
-
-
-@pytest.mark.parametrize("key", ["nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.5gb"])
-def test_what_kuberay_counts_as_a_gpu_is_one(key):
-    learner = render({"learner": {"gpus": 1, "gpuResource": key}}).groups["learner"]
-    assert main(learner)["resources"]["limits"][key] == "1"
-
-
-@pytest.mark.parametrize("request_", ["2", "2000m", "1.5", "0.1"])
-def test_a_request_may_be_up_to_its_limit(request_):
-    learner = render({"learner": {"cpus": 2, "cpuRequest": request_}}).groups["learner"]
-    assert main(learner)["resources"]["requests"]["cpu"] == request_

@@ -7,14 +7,24 @@ import re
 
 import pytest
 import yaml
-from chart_tools import CHART, REPOSITORY, SHAPES, env, main, render_shape, run
+from chart_tools import (
+    CHART,
+    REPOSITORY,
+    SHAPES,
+    TRAINING_SHAPES,
+    env,
+    main,
+    render_shape,
+    run,
+)
 
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
+EVERY_TRAINING = pytest.mark.parametrize("shape", TRAINING_SHAPES)
 SCHEMAS = "tests/chart/schemas/{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json"
 
 
 def test_every_supported_shape_has_values():
-    wanted = "cpu-learner existing-secrets gpu kueue netpol rayjob sidecar smoke spot"
+    wanted = "cpu-learner existing-secrets gpu jobs kueue netpol rayjob sidecar smoke spot"
     assert wanted.split() == SHAPES
 
 
@@ -86,10 +96,18 @@ def test_secrets_are_named_and_never_written(shape):
         for variable, value in env(container).items():
             secret = re.search(r"DATABASE_URL|ACCESS_KEY|SECRET|TOKEN|PASSWORD", variable)
             assert not secret or "secretKeyRef" in value, (name, variable)
-    assert "runtimeEnvYAML" not in objects.spec
+    assert "runtimeEnvYAML" not in objects.text
 
 
-@EVERY_SHAPE
+def test_the_jobs_of_a_release_without_training_are_among_the_shapes():
+    jobs = render_shape("jobs")
+    kinds = {item["kind"]: item["metadata"]["name"] for item in jobs.all}
+    assert "RayJob" not in kinds
+    assert {"Job", "CronJob"} <= set(kinds)
+    assert all(jobs.job(name) for name in ("verify", "reset", "retention"))
+
+
+@EVERY_TRAINING
 def test_database_and_storage_are_seen_only_where_they_are_used(shape):
     objects = render_shape(shape)
     for name, group in objects.groups.items():

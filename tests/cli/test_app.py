@@ -56,6 +56,14 @@ def test_help_of_each_command_shows_an_example_and_fits(rsc, command):
             assert len(line.rstrip()) + len(following.split()[0]) >= 79
 
 
+def test_preflight_does_not_speak_of_starts_that_win(rsc):
+    """It trains nothing: an option that it shares with train would say more than it does."""
+    help_of = {name: " ".join(rsc(name, "--help").out.split()) for name in ("train", "preflight")}
+    assert "wins" in help_of["train"]
+    assert "wins" not in help_of["preflight"]
+    assert "0 it may begin" in help_of["preflight"].replace("│ │ ", "")
+
+
 def test_version_is_the_package_version(rsc):
     from importlib.metadata import version
 

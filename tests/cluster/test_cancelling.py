@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rsc.cluster import cancelling
 from rsc.cluster.observed import Observed
-from rsc.errors import UserError
+from rsc.errors import CheckFailedError, UserError
 
 QUEUED = {"kueue.x-k8s.io/queue-name": "small"}
 
@@ -59,3 +61,58 @@ def test_a_run_that_was_suspended_after_it_began_is_not_deleted(monkeypatch, lab
         cancelling.cancel(None, observed.rayjob, seconds=1, say=print)
     assert "rsc stop 1" in caught.value.hint
     assert "kubectl delete rayjob a-1" in caught.value.hint
+
+
+class _Ending:
+    """A cluster in which a RayJob is found as it ended; None: it is gone."""
+
+    def __init__(self, **status):
+        metadata = {"name": "a-1", "labels": {"rsc.dev/run-id": "1"}}
+        self.found = {"metadata": metadata, "spec": {}, "status": status} if status else None
+
+    def get(self, kind, name):
+        assert (kind, name) == ("RayJob", "a-1")
+        return self.found
+
+
+def _end(monkeypatch, **status):
+    cluster = _Ending(**status)
+    monkeypatch.setattr(cancelling, "observe", lambda cluster, rayjob: Observed(rayjob=rayjob))
+    rayjob = {"metadata": {"name": "a-1", "labels": {"rsc.dev/run-id": "1"}}}
+    ended = cancelling._ended(cluster, rayjob, end=time.monotonic() + 5)
+    return cancelling._outcome(cluster, rayjob, ended)
+
+
+def test_only_a_driver_that_exited_with_0_has_ended_in_order(monkeypatch):
+    assert _end(monkeypatch, jobStatus="SUCCEEDED") is cancelling.Cancelled.IN_ORDER
+    assert _end(monkeypatch, jobStatus="STOPPED") is cancelling.Cancelled.FORCED
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (
+            {
+                "jobStatus": "FAILED",
+                "jobDeploymentStatus": "Failed",
+                "reason": "AppFailed",
+                "message": "error: the disk was full",
+            },
+            "run 1 had failed, must have ended in order: the driver failed: the disk was full",
+        ),
+        (
+            {
+                "jobStatus": "RUNNING",
+                "jobDeploymentStatus": "Failed",
+                "reason": "DeadlineExceeded",
+            },
+            "run 1 had failed, must have ended in order: activeDeadlineSeconds",
+        ),
+        ({}, "run 1 was to end, but its RayJob a-1 was deleted meanwhile"),
+    ],
+    ids=["the driver failed", "the deadline", "deleted"],
+)
+def test_a_run_that_did_not_end_in_order_is_told_so(monkeypatch, status, sentence):
+    with pytest.raises(CheckFailedError) as caught:
+        _end(monkeypatch, **status)
+    assert caught.value.message.startswith(sentence)

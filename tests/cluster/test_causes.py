@@ -207,7 +207,7 @@ def test_trial_that_ray_cannot_place():
     rayjob = _rayjob(jobDeploymentStatus="Running", jobStatus="RUNNING")
     observed = Observed(rayjob=rayjob, driver=(start, ray), now=NOW)
     assert _only(observed).what == (
-        "the driver waits since 200 s: Ray has no place for what the run asks"
+        "the driver has waited for 200 s: Ray has no place for what the run asks"
     )
     trained = (start, ray, '{"event": "iteration", "iteration": 1}')
     assert explain(replace(observed, driver=trained)) == ()
@@ -230,3 +230,11 @@ def test_submitter_that_pod_security_refuses():
     head = _pod("h", "head", containers=[_running("ray")])
     cause = _only(Observed(rayjob=rayjob, jobs=(job,), pods=(head,), events=(event,), now=NOW))
     assert "refuses the submitter pod (container ray-job-submitter)" in cause.what
+
+
+def test_rayjob_that_its_operator_does_not_let_go():
+    rayjob = _rayjob(jobDeploymentStatus="Running", jobStatus="RUNNING")
+    rayjob["metadata"]["deletionTimestamp"] = (NOW - timedelta(seconds=150)).isoformat()
+    assert _only(Observed(rayjob=rayjob, now=NOW)).what == (
+        "the RayJob has been in deletion for 150 s, and its operator does not let go"
+    )

@@ -196,3 +196,9 @@ def test_planning_needs_no_kubernetes_library(folder):
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_status_says_that_no_database_is_asked_unless_one_is_named(rsc):
+    _, out, _ = rsc("status", "--help")
+    assert "sqlite:///rsc.db" not in out
+    assert "none is asked" in " ".join(out.replace("│", " ").split())

@@ -257,7 +257,10 @@ def test_gpu_that_no_group_offers_is_refused():
         ),
     )
     gpu = (parse_resource("learner.nvidia.com/gpu=1"),)
-    assert _plan(_config(num_gpus_per_learner=1), resources=gpu).refusals == ()
+    plan = _plan(_config(num_gpus_per_learner=1), resources=gpu)
+    assert (plan.refusals, plan.warnings) == ((), ())
+    (warning,) = _plan(_config(), resources=gpu).warnings
+    assert warning.startswith("the pods hold 1 GPU and the run asks for 0")
 
 
 @pytest.mark.parametrize(

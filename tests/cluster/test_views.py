@@ -26,6 +26,13 @@ def _run(name, run_id):
 RUNS = (_run("b-2026-2", "2026-2"), _run("a-2026-1", "2026-1"))
 
 
+def test_a_run_that_is_named_whole_is_no_other_that_begins_so():
+    for reference in ("2026", "b", "last"):
+        with pytest.raises(UserError, match="was not found in namespace n"):
+            choose(RUNS, reference, "n", exact=True)
+    assert choose(RUNS, "2026-1", "n", exact=True) is RUNS[1]
+
+
 def test_a_run_is_found_by_id_name_beginning_and_last():
     assert choose(RUNS, "2026-1", "n") is RUNS[1]
     assert choose(RUNS, "a-2026-1", "n") is RUNS[1]

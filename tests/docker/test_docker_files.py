@@ -128,6 +128,16 @@ class TestLaptopServices:
         assert f"AWS_ACCESS_KEY_ID={keys['ROOT_ACCESS_KEY']}" in text
         assert f"AWS_SECRET_ACCESS_KEY={keys['ROOT_SECRET_KEY']}" in text
 
+    def test_a_training_that_prometheus_is_to_see_is_told_which_ray(self):
+        """Without the address it starts one of its own, with its metrics somewhere else."""
+        target = yaml.safe_load((DOCKER / "prometheus.yaml").read_text())["scrape_configs"][-1]
+        port = target["static_configs"][0]["targets"][0].rpartition(":")[2]
+        for name in ("prometheus.yaml", "compose.yaml"):
+            text = (DOCKER / name).read_text()
+            assert f"ray start --head --metrics-export-port={port}" in text
+            assert "RAY_ADDRESS=auto rsc train" in text
+        assert 'os.environ.get("RAY_ADDRESS")' in (ROOT / "rsc/training/ray_session.py").read_text()
+
     def test_compose_accepts_the_file(self):
         docker = command_on_path("docker")
         known = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)

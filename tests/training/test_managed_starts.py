@@ -138,9 +138,16 @@ def test_a_database_that_is_away_means_start_me_again(folder, capsys, monkeypatc
     monkeypatch.setenv("RSC_DATABASE_WAIT_SECONDS", "0.1")
     assert main(TRAIN) == RESUME_ME
     assert "secret" not in capsys.readouterr().err
-    monkeypatch.setattr("rsc.store.store.AWAITED_SECONDS", 0.1)
     assert main(["preflight", "run.yaml", "--run-id", RUN_ID]) == RESUME_ME
     assert "secret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "kept"), [("", None), ("sha256:1", "sha256:1")])
+def test_an_image_of_which_only_the_tag_is_known_has_no_digest(folder, monkeypatch, given, kept):
+    """The chart sets the variable always, empty without `image.digest`."""
+    monkeypatch.setenv("RSC_IMAGE_DIGEST", given)
+    assert main(["preflight", "run.yaml", "--run-id", RUN_ID]) == 0
+    assert the_run(folder)[0].image_digest == kept
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "../x", "x" * 64, "-x"])

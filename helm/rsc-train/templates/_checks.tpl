@@ -6,9 +6,12 @@ must be. What one value alone can say is in values.schema.json.
 {{- define "rsc-train.checks" -}}
 {{- include "rsc-train.checkNames" . -}}
 {{- include "rsc-train.checkLabels" . -}}
+{{- include "rsc-train.checkAnnotations" . -}}
+{{- include "rsc-train.checkTolerations" . -}}
 {{- include "rsc-train.checkRequests" . -}}
 {{- include "rsc-train.checkDatabase" . -}}
 {{- include "rsc-train.checkConfirmations" . -}}
+{{- include "rsc-train.checkRuns" . -}}
 {{- include "rsc-train.checkAccounts" . -}}
 {{- include "rsc-train.checkNetwork" . -}}
 {{- if .Values.rayjob.enabled -}}
@@ -34,9 +37,53 @@ must be. What one value alone can say is in values.schema.json.
 {{- end }}
 
 {{- define "rsc-train.checkLabels" -}}
-{{- range $key, $_ := .Values.podLabels -}}
+{{- range $value, $labels := dict "podLabels" .Values.podLabels "monitoring.podMonitor.labels" .Values.monitoring.podMonitor.labels -}}
+{{- range $key, $_ := $labels -}}
 {{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|managed-by|version)|rsc\\.dev/.*|ray\\.io/.*)$" $key -}}
-{{- fail (printf "podLabels named %s, must not: the chart or KubeRay sets it, and network policies find the pods by such labels" $key) -}}
+{{- fail (printf "%s named %s, must not: the chart or KubeRay sets it, and network policies find the pods by such labels" $value $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A key that is there twice is no YAML: what reads it takes the one or the other. */}}
+{{- define "rsc-train.checkAnnotations" -}}
+{{- $given := dict "rayjob.annotations" .Values.rayjob.annotations "s3.serviceAccountAnnotations" .Values.s3.serviceAccountAnnotations -}}
+{{- range list "head" "learner" "samplers" -}}
+{{- $_ := set $given (printf "%s.podAnnotations" .) (get $.Values .).podAnnotations -}}
+{{- end -}}
+{{- range $value, $annotations := $given -}}
+{{- range $key, $_ := $annotations -}}
+{{- if regexMatch "^(checksum/config|helm\\.sh/.*|cluster-autoscaler\\.kubernetes\\.io/safe-to-evict|karpenter\\.sh/do-not-disrupt)$" $key -}}
+{{- fail (printf "%s named %s, must not: the chart sets it" $value $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The rules of Kubernetes, which would refuse the pods and not the RayJob. */}}
+{{- define "rsc-train.checkTolerations" -}}
+{{- range $part, $settings := dict "head" .Values.head "learner" .Values.learner "samplers.onDemand" .Values.samplers.onDemand "samplers.spot" .Values.samplers.spot -}}
+{{- range $toleration := $settings.tolerations -}}
+{{- $operator := $toleration.operator | default "Equal" -}}
+{{- if and (eq $operator "Exists") $toleration.value -}}
+{{- fail (printf "%s.tolerations had the value %q with operator Exists, must have none, or operator Equal" $part $toleration.value) -}}
+{{- end -}}
+{{- if and (eq $operator "Equal") (not $toleration.key) -}}
+{{- fail (printf "%s.tolerations had no key with operator Equal, must have one, or operator Exists" $part) -}}
+{{- end -}}
+{{- if and (hasKey $toleration "tolerationSeconds") (ne ($toleration.effect | default "") "NoExecute") -}}
+{{- fail (printf "%s.tolerations had tolerationSeconds with effect %q, must have effect NoExecute" $part ($toleration.effect | default "")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A Job asks for a run by its whole id, and would find none of this name. */}}
+{{- define "rsc-train.checkRuns" -}}
+{{- range $value, $run := dict "jobs.verify.run" .Values.jobs.verify.run "jobs.reset.run" .Values.jobs.reset.run -}}
+{{- if eq $run "last" -}}
+{{- fail (printf "%s was last, must be the id of a run: another may have begun when the Job does" $value) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -104,13 +151,20 @@ must be. What one value alone can say is in values.schema.json.
 
 {{- define "rsc-train.checkAccounts" -}}
 {{- if not .Values.serviceAccounts.create -}}
-{{- $parts := list "jobs" -}}
-{{- if .Values.rayjob.enabled -}}{{- $parts = concat $parts (list "head" "learner" "sampler") -}}{{- end -}}
-{{- if and .Values.rayjob.enabled (eq .Values.rayjob.submissionMode "K8sJobMode") -}}{{- $parts = append $parts "submitter" -}}{{- end -}}
-{{- range $parts -}}
+{{- range include "rsc-train.accountParts" . | fromJsonArray -}}
 {{- if not (get $.Values.serviceAccounts .) -}}
 {{- fail (printf "serviceAccounts.%s was empty, must name an account that exists because serviceAccounts.create is false" .) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.serviceAccounts.create -}}
+{{- $seen := dict (printf "%s-hooks" (include "rsc-train.fullname" .)) "the hooks" -}}
+{{- range $part := include "rsc-train.accountParts" . | fromJsonArray -}}
+{{- $name := include "rsc-train.serviceAccountName" (dict "root" $ "part" $part) -}}
+{{- with get $seen $name -}}
+{{- fail (printf "serviceAccounts.%s was %s, which is the account of %s, must be another one, or serviceAccounts.create false with accounts that exist" $part $name .) -}}
+{{- end -}}
+{{- $_ := set $seen $name $part -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.rbac.users.create (not .Values.rbac.users.subjects) -}}
@@ -151,8 +205,8 @@ must be. What one value alone can say is in values.schema.json.
 {{- if gt (len $name) 47 -}}
 {{- fail (printf "the RayJob's name was %s with %d characters, must have at most 47: shorten the release's name, fullnameOverride or runId" $name (len $name)) -}}
 {{- end -}}
-{{- if not (regexMatch "^[a-z]" $name) -}}
-{{- fail (printf "the RayJob's name was %s, must begin with a letter: give fullnameOverride" $name) -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- fail (printf "the RayJob's name was %s, must begin with a letter and have only small letters, digits and dashes: give fullnameOverride" $name) -}}
 {{- end -}}
 {{- end }}
 
@@ -246,9 +300,14 @@ must be. What one value alone can say is in values.schema.json.
 {{- end }}
 
 {{- define "rsc-train.checkEnvironment" -}}
+{{- $seen := dict -}}
 {{- range .Values.extraEnv -}}
-{{- if regexMatch "^(RSC_|AWS_|PG|RAY_AUTH_|RAY_JOB_STOP_|RAY_GRACEFUL_)|^(HOME|TMPDIR)$" .name -}}
-{{- fail (printf "extraEnv named %s, must not: the chart sets it from a value of its own" .name) -}}
+{{- if regexMatch "^(RSC_|AWS_|PG|RAY_AUTH_|RAY_JOB_STOP_|RAY_GRACEFUL_)|^(HOME|TMPDIR|RAY_USAGE_STATS_ENABLED|RAY_max_direct_call_object_size|RAY_worker_niceness)$" .name -}}
+{{- fail (printf "extraEnv named %s, must not: the chart sets it" .name) -}}
 {{- end -}}
+{{- if hasKey $seen .name -}}
+{{- fail (printf "extraEnv named %s twice, must name it once" .name) -}}
+{{- end -}}
+{{- $_ := set $seen .name true -}}
 {{- end -}}
 {{- end }}

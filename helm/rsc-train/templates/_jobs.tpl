@@ -39,6 +39,8 @@ containers:
       {{- end }}
       {{- if .config }}
       - {name: RSC_RUN_ID, value: {{ include "rsc-train.runId" .root | quote }}}
+      # Without Helm the migration begins at the same moment; the Job ends after 300 s.
+      - {name: RSC_DATABASE_WAIT_SECONDS, value: {{ min 240 (int .root.Values.database.waitSeconds) | quote }}}
       {{- end }}
     resources: {{- include "rsc-train.resources" (dict "settings" .root.Values.jobs) | nindent 6 }}
     securityContext: {{- include "rsc-train.containerSecurityContext" .root | nindent 6 }}

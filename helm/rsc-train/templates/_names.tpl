@@ -40,6 +40,16 @@
 {{- $given | default (printf "%s-%s" (include "rsc-train.fullname" .root) .part) -}}
 {{- end }}
 
+{{/* The parts that have a service account, as JSON. */}}
+{{- define "rsc-train.accountParts" -}}
+{{- $parts := list "jobs" -}}
+{{- if .Values.rayjob.enabled -}}
+{{- $parts = list "head" "learner" "sampler" "jobs" -}}
+{{- if eq .Values.rayjob.submissionMode "K8sJobMode" -}}{{- $parts = append $parts "submitter" -}}{{- end -}}
+{{- end -}}
+{{- $parts | toJson -}}
+{{- end }}
+
 {{- define "rsc-train.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}{{- printf "%s@%s" .repository .digest -}}

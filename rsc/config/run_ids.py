@@ -1,4 +1,4 @@
-"""A name for a run that no other has: made where the run is submitted."""
+"""A name for a run that no other has: made where the run is trained, or submitted from."""
 
 from __future__ import annotations
 

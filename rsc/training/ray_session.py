@@ -61,7 +61,7 @@ def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
     except Exception as error:
         raise TemporaryError(
             f"Ray did not start: {' '.join(str(error).split())[:200]}",
-            "it must be able to write its temporary folder (/tmp/ray) and to start processes",
+            "It must be able to write its temporary folder (/tmp/ray) and to start processes.",
         ) from error
     try:
         yield

@@ -167,7 +167,7 @@ def _manifest_at(uri: str) -> tuple[dict[str, Any], list[str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{where}: was not a checkpoint manifest ({error})",
-            "the checkpoint is damaged: put it back from a copy, or train a new run",
+            "The checkpoint is damaged: put it back from a copy, or train a new run.",
         ) from error
     return manifest, names
 
@@ -200,7 +200,7 @@ def _download(uri: str, manifest: dict[str, Any], names: list[str], folder: Path
     except OSError as error:
         raise UserError(
             f"{folder}: the checkpoint {uri} could not be written there ({error.strerror})",
-            "set TMPDIR to a folder with room for two checkpoints",
+            "Set TMPDIR to a folder with room for two checkpoints.",
         ) from error
 
 

@@ -61,7 +61,7 @@ def check(file: FileArgument, override: OverrideOption = None, *, json: JsonOpti
 def describe(
     file: FileArgument, override: OverrideOption = None, *, json: JsonOption = False
 ) -> None:
-    """Show the instruments of FILE: bars, dates, periods per year, odd opens, digest."""
+    """Show the instruments of FILE: bars, dates, periods per year, stale opens, digest."""
     from rsc.config.load import load_run_config
     from rsc.market.sources import load_bars
 

@@ -85,12 +85,12 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         reason = first["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"{where}: was no manifest of prices ({place}: {reason})",
+            f"{where}: was not a manifest of prices ({place}: {reason})",
             hint="Write one with `rsc data publish`.",
         ) from error
     except ValueError as error:
         raise UserError(
-            f"{where}: was no JSON ({error}), must be a manifest of prices",
+            f"{where}: was not JSON ({error}), must be a manifest of prices",
             hint="Write one with `rsc data publish`.",
         ) from error
 

@@ -196,7 +196,7 @@ def read_bytes(uri: str) -> bytes:
     try:
         scheme = urlparse(uri).scheme
     except ValueError as error:
-        raise UserError(f"{uri}: was no URI ({error}), must be a path or a URI") from error
+        raise UserError(f"{uri}: was not a URI ({error}), must be a path or a URI") from error
     if scheme == "builtin":
         return _builtin_bytes(uri)
     if is_object_uri(uri):

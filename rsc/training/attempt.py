@@ -112,7 +112,7 @@ class Attempt:
         )
         try:
             self._write_tries(RunState.RUNNING)
-            with _explained_losses(), local_ray(self.config, on_cluster=self._on_cluster):
+            with _explained_losses(), local_ray(self.config, ray_running=self._on_cluster):
                 self.watch.listen_again()
                 with self.watch.outliving_ray():
                     return self._train_and_say()

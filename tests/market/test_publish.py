@@ -217,11 +217,14 @@ class TestWrongManifests:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            ("", "was no JSON (Expecting value"),
+            ("", "was not JSON (Expecting value"),
             ("\xff\xfe", "was no"),
-            ("[]", "was no manifest of prices (the file: Input should be a valid dictionary"),
-            ("{}", "was no manifest of prices (format: Field required)"),
-            ('{"format": 2, "files": []}', "was no manifest of prices (format: Input should be 1)"),
+            ("[]", "was not a manifest of prices (the file: Input should be a valid dictionary"),
+            ("{}", "was not a manifest of prices (format: Field required)"),
+            (
+                '{"format": 2, "files": []}',
+                "was not a manifest of prices (format: Input should be 1)",
+            ),
             ('{"format": 1, "files": []}', "(files: Tuple should have at least 1 item"),
         ],
     )

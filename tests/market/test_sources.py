@@ -146,7 +146,7 @@ class TestWrongFiles:
         assert ": had an index of 2 levels" in refusal(tmp_path / "many.parquet")
 
     def test_a_name_that_is_no_uri(self):
-        assert ": was no URI (Invalid IPv6 URL), must be" in refusal("s3://my[bucket/prices.csv")
+        assert ": was not a URI (Invalid IPv6 URL), must be" in refusal("s3://my[bucket/prices.csv")
 
     def test_a_column_that_comes_twice(self, write):
         header = HEADER.replace("High", "Close")

@@ -32,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ray
 import torch
+from bars import exit_code
 
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
+from bars import exit_code
 from sqlalchemy.engine import Engine
 
 from rsc.store import tables

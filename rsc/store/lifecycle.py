@@ -36,7 +36,7 @@ from rsc.store.executions import (
     end_execution,
     note_pods,
 )
-from rsc.store.patience import patiently
+from rsc.patience import patiently
 from rsc.store.rows import NewRun, RunState
 
 _Result = TypeVar("_Result")

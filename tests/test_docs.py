@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from rsc.cli.app import app
 from rsc.config.load import load_run_config
@@ -147,6 +149,18 @@ def test_ci_calls_the_targets_of_the_readme():
     for target in ("make test", "make check"):
         assert target in script
         assert f"run: {target}" in workflow
+
+
+def test_ci_tests_every_python_that_is_promised():
+    """The versions of the classifiers, of requires-python and of the README."""
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    tested = workflow["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    named = [one.rpartition(" :: ")[2] for one in project["classifiers"]]
+    assert tested == [one for one in named if re.fullmatch(r"3\.\d+", one)]
+    assert project["requires-python"] == f">={tested[0]},<3.{int(tested[-1][2:]) + 1}"
+    text = (REPOSITORY / "README.md").read_text()
+    assert f"Python {tested[0]} to {tested[-1]}" in text
 
 
 def test_the_changelog_has_a_place_for_results_that_change():

@@ -1,8 +1,8 @@
 """How sure is a Sharpe ratio: pure functions over the returns of one series.
 
-Of section 2 of docs/performance-metrics.md what is printed: the standard error that allows
-for autocorrelation, the interval and PSR; and, for comparing two series, the last point of
-section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
+Section 2 of docs/performance-metrics.md, the standard error that allows for autocorrelation,
+the interval and PSR; and section 4, the comparison of two series. A Sharpe ratio here is per
+bar; `rsc.trading.performance` annualises.
 Skewness and kurtosis are moment ratios with ddof = 0; a normal has kurtosis 3.
 
 Undefined is None, never NaN or infinity, and every docstring says when; returns whose

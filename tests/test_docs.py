@@ -6,7 +6,10 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 import yaml
@@ -130,6 +133,21 @@ def test_run_files_in_the_readme_are_valid(tmp_path):
     for text in texts:
         (tmp_path / "run.yaml").write_text(text)
         load_run_config(tmp_path / "run.yaml")
+
+
+def test_python_in_the_readme_runs(monkeypatch):
+    """A feature by itself, and the environment: 64 accounts after 100 steps."""
+    monkeypatch.chdir(REPOSITORY)
+    feature, environment = blocks(REPOSITORY / "README.md", "python")
+    names = {"pd": pd}
+    exec(feature, names)
+    bars = SimpleNamespace(close=np.arange(1.0, 301.0), high=np.arange(2.0, 302.0))
+    found = names["place_in_year"](bars)["from_high"]
+    assert np.isnan(found[:251]).all()
+    assert found[299] == 300 / 301 - 1
+    exec(environment, names := {})
+    assert names["observations"].shape == (64, names["env"].single_observation_space.shape[0])
+    assert np.isfinite(names["rewards"]).all()
 
 
 def test_the_readme_lists_every_example():

@@ -27,7 +27,7 @@ train: $(VENV)/.ready ## train an agent on real prices, judge it, write the repo
 	$(BIN)/rsc train examples/01-first-run.yaml
 	$(BIN)/rsc report last
 
-test: $(VENV)/.ready ## run every test that needs no cluster, training and learning included
+test: $(VENV)/.ready ## run every test that needs no cluster (scripts/tools.sh .tools: none is skipped)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster' $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
@@ -58,11 +58,11 @@ format: $(VENV)/.ready ## rewrite the code in the project's format
 	$(BIN)/ruff format rsc tests benchmarks docker
 	$(BIN)/ruff check --fix rsc tests benchmarks docker
 
-bench: $(VENV)/.ready ## run the quick benchmarks; each ends with one line of JSON
-	$(BIN)/python benchmarks/simulator.py --quick
-	$(BIN)/python benchmarks/dqn.py --quick
-	$(BIN)/python benchmarks/recording.py --quick
-	$(BIN)/python benchmarks/reset.py --quick
+bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed bar is an error
+	@missed=0; for name in simulator dqn recording reset; do \
+	  echo "$(BIN)/python benchmarks/$$name.py --quick"; \
+	  $(BIN)/python benchmarks/$$name.py --quick || missed=1; \
+	done; exit $$missed
 
 # Where `make manifests` writes; the tests compare another folder with this one.
 OUT ?= .

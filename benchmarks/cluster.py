@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from bars import exit_code
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
@@ -193,8 +194,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rsc-bench-") as folder:
         found = measure(Path(folder), quick=given.quick)
     print(json.dumps(found))
-    good = found["start_seconds"] <= START_BAR_SECONDS and found["ratio"] >= SPEED_BAR
-    return 0 if good else 1
+    return exit_code(
+        {
+            "start_seconds": found["start_seconds"] <= START_BAR_SECONDS,
+            "ratio": found["ratio"] >= SPEED_BAR,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ Environment steps per CPU second:
   step, too).
 
     python benchmarks/dqn.py [--quick] [--json]
+
+A bar that is missed is exit code 1.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import numpy as np
 import torch
+from bars import exit_code
 from dqn_contenders import Bare, Ours, Stock, run_config
 from numpy.typing import NDArray
 from original_way import Original
@@ -94,8 +97,18 @@ def report(rates: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and print."""
+def bars_reached(document: dict[str, Any]) -> dict[str, bool]:
+    """Return of every ratio whether it reached its bar."""
+    bars = {"ratio_bare": BAR_BARE, "ratio_original": BAR_ORIGINAL}
+    return {
+        name: value >= bars.get(name.removesuffix("_1024"), BAR_STOCK)
+        for name, value in document.items()
+        if name.startswith("ratio")
+    }
+
+
+def main() -> int:
+    """Measure and print; return 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, at most a minute")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
@@ -119,7 +132,8 @@ def main() -> None:
         for name, value in document["steps_per_cpu_second"].items():
             sys.stdout.write(f"{name:>16} {value:>10,} steps per CPU second\n")
     sys.stdout.write(json.dumps(document) + "\n")
+    return exit_code(bars_reached(document))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

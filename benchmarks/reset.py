@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
+from bars import exit_code
 from sqlalchemy.engine import Engine
 
 from rsc.store import tables
@@ -124,8 +125,8 @@ def seconds(file: Path, remove: Callable[[Engine], None]) -> float:
     return took
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="1 million steps instead of 10")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
@@ -150,7 +151,8 @@ def main() -> None:
         for name, value in taken.items():
             sys.stdout.write(f"{name:>9} {value:>8.2f} s for {steps:,} steps\n")
     sys.stdout.write(json.dumps(document) + "\n")
+    return exit_code({"ratio": taken["delete"] / taken["reset"] >= BAR})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,7 @@ Full accounting, all step records kept and drained, observations of 8 features x
 accounts, not calls. The bar is 2 million steps a second at N = 1024; CPU time is
 measured beside wall time because other work on the machine does not change it.
 
-Run: ``python benchmarks/simulator.py [--quick] [--json]``
+Run: ``python benchmarks/simulator.py [--quick] [--json]``; a bar that is missed is exit code 1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from bars import exit_code
 from numpy.typing import NDArray
 
 from rsc.market.matrix import Market
@@ -121,7 +124,7 @@ def measure(market: Market, count: int, *, seconds: float, repeats: int) -> Spee
     return Speed(accounts=count, by_cpu=statistics.median(cpu), by_wall=statistics.median(wall))
 
 
-def report(speeds: list[Speed]) -> dict[str, object]:
+def report(speeds: list[Speed]) -> dict[str, Any]:
     """Return the benchmark's result as one JSON document."""
     judged = next(speed for speed in speeds if speed.accounts == BAR_COUNT)
     return {
@@ -136,8 +139,8 @@ def report(speeds: list[Speed]) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Measure every batch size and print the table and the JSON line."""
+def main() -> int:
+    """Measure every batch size, print the table and the JSON line; return 1 if it missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="at most a minute")
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
@@ -149,8 +152,10 @@ def main() -> None:
         print(f"{'accounts':>9} {'steps/s (CPU)':>15} {'steps/s (wall)':>15}")
         for speed in speeds:
             print(f"{speed.accounts:>9} {speed.by_cpu:>15,.0f} {speed.by_wall:>15,.0f}")
-    print(json.dumps(report(speeds)))
+    document = report(speeds)
+    print(json.dumps(document))
+    return exit_code({"ratio": document["ratio"] >= document["bar"]})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,12 +13,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
 import structlog
 
 # Libraries that report each request or each row at INFO; their warnings still appear.
 _TALKATIVE = ("alembic", "boto3", "botocore", "s3transfer", "urllib3", "numba", "ray")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_FORMATS = ("json", "console")
 
 
 class _CurrentStderr:
@@ -74,6 +77,20 @@ def configure_logging(level: str | None = None, *, json: bool | None = None) -> 
     _route_standard_logging(shared, final, stream, number)
 
 
+def wrong_setting(environment: Mapping[str, str]) -> str | None:
+    """Return a sentence on a variable that no log understands; None if there is none.
+
+    Only the command line asks: a process that logs with defaults must not end over it.
+    """
+    level = environment.get("RSC_LOG_LEVEL", "")
+    if level and level.lower() not in _LEVELS:
+        return f"RSC_LOG_LEVEL was {level!r}, must be {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}"
+    form = environment.get("RSC_LOG_FORMAT", "")
+    if form and form not in _FORMATS:
+        return f"RSC_LOG_FORMAT was {form!r}, must be {' or '.join(_FORMATS)}"
+    return None
+
+
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return a logger whose lines carry ``logger_name=name``.
 
@@ -97,7 +114,7 @@ def _level_number(level: str) -> int:
 
 def _wants_json() -> bool:
     form = os.environ.get("RSC_LOG_FORMAT", "")
-    if form in {"json", "console"}:
+    if form in _FORMATS:
         return form == "json"
     return in_pod() or not sys.stderr.isatty()
 

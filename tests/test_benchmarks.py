@@ -113,3 +113,30 @@ def test_a_recording_leaves_no_run_in_the_database_of_the_user(benchmark, tmp_pa
     second.remove()
     assert list_runs(engine) == ()
     engine.dispose()
+
+
+def test_a_missed_bar_is_an_error_that_names_the_figure(benchmark, capsys):
+    bars = benchmark("bars")
+    assert bars.exit_code({"ratio": True, "ratio_bare": True}) == 0
+    assert capsys.readouterr().err == ""
+    assert bars.exit_code({"ratio": True, "ratio_bare": False}) == 1
+    assert capsys.readouterr().err == "ratio_bare missed its bar\n"
+
+
+def test_every_ratio_of_the_dqn_has_the_bar_of_its_contender(benchmark):
+    ratios = {"ratio": 8.0, "ratio_1024": 7.9, "ratio_bare": 0.75, "ratio_bare_1024": 0.7}
+    reached = benchmark("dqn").bars_reached(ratios | {"ratio_original": 49.0, "rounds": 2})
+    assert reached == {
+        "ratio": True,
+        "ratio_1024": False,
+        "ratio_bare": True,
+        "ratio_bare_1024": False,
+        "ratio_original": False,
+    }
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_benchmark_ends_with_what_it_reached(name):
+    text = (FOLDER / name).read_text()
+    assert "return exit_code(" in text
+    assert text.endswith('if __name__ == "__main__":\n    sys.exit(main())\n')

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
+import yaml
 
 from rsc.cli.app import app
 from rsc.config.load import load_run_config
@@ -130,6 +135,21 @@ def test_run_files_in_the_readme_are_valid(tmp_path):
         load_run_config(tmp_path / "run.yaml")
 
 
+def test_python_in_the_readme_runs(monkeypatch):
+    """A feature by itself, and the environment: 64 accounts after 100 steps."""
+    monkeypatch.chdir(REPOSITORY)
+    feature, environment = blocks(REPOSITORY / "README.md", "python")
+    names = {"pd": pd}
+    exec(feature, names)
+    bars = SimpleNamespace(close=np.arange(1.0, 301.0), high=np.arange(2.0, 302.0))
+    found = names["place_in_year"](bars)["from_high"]
+    assert np.isnan(found[:251]).all()
+    assert found[299] == 300 / 301 - 1
+    exec(environment, names := {})
+    assert names["observations"].shape == (64, names["env"].single_observation_space.shape[0])
+    assert np.isfinite(names["rewards"]).all()
+
+
 def test_the_readme_lists_every_example():
     listed = re.findall(r"\]\(examples/([\w-]+\.yaml)\)", (REPOSITORY / "README.md").read_text())
     assert listed == sorted(path.name for path in (REPOSITORY / "examples").glob("*.yaml"))
@@ -147,6 +167,18 @@ def test_ci_calls_the_targets_of_the_readme():
     for target in ("make test", "make check"):
         assert target in script
         assert f"run: {target}" in workflow
+
+
+def test_ci_tests_every_python_that_is_promised():
+    """The versions of the classifiers, of requires-python and of the README."""
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    tested = workflow["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    named = [one.rpartition(" :: ")[2] for one in project["classifiers"]]
+    assert tested == [one for one in named if re.fullmatch(r"3\.\d+", one)]
+    assert project["requires-python"] == f">={tested[0]},<3.{int(tested[-1][2:]) + 1}"
+    text = (REPOSITORY / "README.md").read_text()
+    assert f"Python {tested[0]} to {tested[-1]}" in text
 
 
 def test_the_changelog_has_a_place_for_results_that_change():

@@ -42,7 +42,7 @@ from rsc.cli import (
 )
 from rsc.cli.help_texts import examples
 from rsc.cli.output import print_error, print_json, say
-from rsc.errors import RscError
+from rsc.errors import RscError, UserError
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -79,17 +79,21 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 (its callback prints it)
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
-    debug: Annotated[
+    debug: Annotated[  # noqa: ARG001 (main has read it)
         bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
     ] = False,
 ) -> None:
     """Train trading agents with reinforcement learning, keep every fact, judge honestly."""
+    from rsc.log import wrong_setting
+
+    if wrong := wrong_setting(os.environ):
+        raise UserError(wrong, "Change the variable, or unset it.")
 
 
 train.register(app)

@@ -83,7 +83,10 @@ def compare(
     from rsc.reports.load import load_report
 
     if len(runs) < 2:
-        raise UserError(f"{len(runs)} run was given, must be two or more", "rsc compare RUN RUN")
+        raise UserError(
+            f"{len(runs)} run was given, must be two or more",
+            "Give two or more: rsc compare RUN RUN",
+        )
     with open_records(database) as records:
         run_ids = [records.resolve(run) for run in runs]
         if len(set(run_ids)) < len(run_ids):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 _app = typer.Typer(no_args_is_help=True, help="Check, describe and publish prices.")
 _PROOF_SAMPLES = 8
+# The words of rsc.market.bars, which loads pandas.
+_BarLabel = Literal["right", "left"]
+_PriceAdjustment = Literal["auto", "none"]
+# Settings of a source that an option gives under another name.
+_OPTIONS = ("columns", "--column"), ("maximum_gap_days", "--maximum-gap-days")
 _SPLIT_NAMES = ("train", "validation", "test")
 
 
@@ -61,7 +66,7 @@ def check(file: FileArgument, override: OverrideOption = None, *, json: JsonOpti
 def describe(
     file: FileArgument, override: OverrideOption = None, *, json: JsonOption = False
 ) -> None:
-    """Show the instruments of FILE: bars, dates, periods per year, odd opens, digest."""
+    """Show the instruments of FILE: bars, dates, periods per year, stale opens, digest."""
     from rsc.config.load import load_run_config
     from rsc.market.sources import load_bars
 
@@ -100,10 +105,12 @@ def publish(
         str, typer.Argument(metavar="DESTINATION", help="s3://bucket/prefix, or a folder.")
     ],
     bar_label: Annotated[
-        str, typer.Option(help="Whether stamps are the close of a bar (right) or its open (left).")
+        _BarLabel,
+        typer.Option(help="Whether stamps are the close of a bar (right) or its open (left)."),
     ] = "right",
     price_adjustment: Annotated[
-        str, typer.Option(help="auto: adjust by Adj Close / Close where there is one; none.")
+        _PriceAdjustment,
+        typer.Option(help="auto: adjust by Adj Close / Close where there is one; none."),
     ] = "auto",
     column: Annotated[
         list[str] | None,
@@ -166,6 +173,7 @@ def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
     """Return the source that FILE or NAME=FILE means."""
     from pydantic import ValidationError
 
+    from rsc.config.sentences import complaints
     from rsc.errors import UserError
     from rsc.market.sources import SourceConfig
 
@@ -176,10 +184,11 @@ def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
     try:
         return SourceConfig.model_validate(settings | {"instrument": name, "uri": uri})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        option = f"--{first['loc'][0]}: ".replace("_", "-") if first["loc"] else ""
-        raise UserError(f"{text}: {option}{reason}") from error
+        first = complaints(SourceConfig, error.errors(include_url=False))[0]
+        said = first.text
+        for setting, option in _OPTIONS:
+            said = said.replace(setting, option, 1) if said.startswith(setting) else said
+        raise UserError(f"{text}: {said}") from error
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:

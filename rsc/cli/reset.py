@@ -160,7 +160,7 @@ def _confirm(plan: ResetPlan, *, yes: bool) -> None:
             "Add --yes if that is what you want; nothing was removed.",
         )
     if not typer.confirm(f"Remove {what} for ever?", default=False, err=True):
-        raise UserError("it was not confirmed", "Nothing was removed.")
+        raise UserError("the reset was not confirmed", "Nothing was removed.")
 
 
 def _runs(number: int) -> str:

@@ -112,7 +112,7 @@ def _configuration(file: str | None, override: list[str], resume: str | None) ->
         return load_run_config(file, override)
     if resume is None:
         message = "no run file was given, there must be one (or --resume RUN)"
-        raise UserError(message, "rsc train examples/01-first-run.yaml")
+        raise UserError(message, "Begin with: rsc train examples/01-first-run.yaml")
     if override:
         message = f"--set {override[0]} was given with --resume, a resumed run keeps its settings"
         raise UserError(message, "Train a new run to change something.")

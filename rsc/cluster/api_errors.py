@@ -94,10 +94,10 @@ def _forbidden(answer: _Answer) -> UserError:
 def _absent(answer: _Answer) -> UserError:
     if "/ray.io/" in answer.what and not answer.body.lstrip().startswith("{"):
         text = "the cluster knows no RayJobs (ray.io/v1), must have the KubeRay operator"
-        return UserError(text, "helm install kuberay-operator kuberay/kuberay-operator")
+        return UserError(text, "Install it: helm install kuberay-operator kuberay/kuberay-operator")
     if answer.message.startswith("namespaces "):
         text = f"namespace {answer.where.namespace} was not found, must exist"
-        return UserError(text, f"kubectl create namespace {answer.where.namespace}")
+        return UserError(text, f"Create it: kubectl create namespace {answer.where.namespace}")
     text = f"the API server {answer.where.server} does not know {answer.what}"
     return UserError(f"{text}: {answer.message}")
 

@@ -99,7 +99,7 @@ def _no_pod(observed: Observed, wanted: str) -> UserError:
         return UserError(message, f"rsc status {name} says why.")
     words = sorted({word for pod in observed.pods for word in (role_of(pod), name_of(pod))})
     if not words:
-        return UserError(f"--pod {wanted!r} was not found: the run has no pods", "rsc status")
+        return UserError(f"--pod {wanted!r} was not found: the run has no pods", "See rsc status.")
     message = f"--pod {wanted!r} was not found{did_you_mean(wanted, words)}"
     return UserError(message, f"Pods: {', '.join(name_of(pod) for pod in observed.pods)}")
 

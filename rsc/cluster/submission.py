@@ -86,7 +86,7 @@ def check(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
     """
     if not cluster.namespace_exists():
         message = f"namespace {cluster.namespace} was not found, must exist"
-        raise UserError(message, f"kubectl create namespace {cluster.namespace}")
+        raise UserError(message, f"Create it: kubectl create namespace {cluster.namespace}")
     _check_new(cluster, objects)
     cluster.check(rayjob_of(objects))
     given = {(item["kind"], name_of(item)) for item in objects}

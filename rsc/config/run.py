@@ -39,38 +39,38 @@ class RunConfig(BaseModel):
         min_length=1,
         max_length=100,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="what the run is called in tables and reports",
+        description="What the run is called in tables and reports.",
     )
     seed: int = Field(
-        0, ge=0, lt=2**31, description="seed of everything random; same seed, same records"
+        0, ge=0, lt=2**31, description="Seed of everything random; same seed, same records."
     )
-    data: DataConfig = Field(description="prices, from files or a synthetic world")
+    data: DataConfig = Field(description="Prices, from files or a synthetic world.")
     features: FeatureConfig = Field(
-        default_factory=FeatureConfig, description="what the agent sees of each bar"
+        default_factory=FeatureConfig, description="What the agent sees of each bar."
     )
     splits: SplitConfig = Field(
-        default_factory=SplitConfig, description="which bars train, validate and test"
+        default_factory=SplitConfig, description="Which bars train, validate and test."
     )
     trading: TradingConfig = Field(
-        default_factory=TradingConfig, description="costs, fills, sizing, protection, reward"
+        default_factory=TradingConfig, description="Costs, fills, sizing, protection, reward."
     )
     episodes: EpisodeConfig = Field(
-        default_factory=EpisodeConfig, description="how long training episodes are"
+        default_factory=EpisodeConfig, description="How long training episodes are."
     )
     training: TrainingConfig = Field(
-        default_factory=DqnConfig, description="the algorithm and its parameters"
+        default_factory=DqnConfig, description="The algorithm and its parameters."
     )
     evaluation: EvaluationConfig = Field(
-        default_factory=EvaluationConfig, description="when the policy is judged, when to stop"
+        default_factory=EvaluationConfig, description="When the policy is judged, when to stop."
     )
     baselines: BaselineConfig = Field(
-        default_factory=BaselineConfig, description="what the agent is compared with"
+        default_factory=BaselineConfig, description="What the agent is compared with."
     )
     recording: RecordingConfig = Field(
-        default_factory=RecordingConfig, description="what goes into the database"
+        default_factory=RecordingConfig, description="What goes into the database."
     )
     resources: ResourcesConfig = Field(
-        default_factory=ResourcesConfig, description="processes and accounts"
+        default_factory=ResourcesConfig, description="Processes and accounts."
     )
 
     @property

@@ -147,6 +147,8 @@ def brief(field: FieldInfo | None) -> str:
     if field is None or not field.description:
         return ""
     text = " ".join(field.description.split()).split(". ")[0].rstrip(".")
+    if text[1:2].islower() or text[1:2] == " ":  # not IANA, GPUs
+        text = text[0].lower() + text[1:]
     if len(text) > _BRIEF_CHARACTERS:
         text = text[:_BRIEF_CHARACTERS].rsplit(" ", 1)[0].rstrip(",;:") + " …"
     return f" ({text})"

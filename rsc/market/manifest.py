@@ -88,18 +88,29 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(content))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        reason = first["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"{where}: was no manifest of prices ({place}: {reason})",
+            f"{where}: was not a manifest of prices ({first_wrong(error)})",
             hint="Write one with `rsc data publish`.",
         ) from error
     except ValueError as error:
         raise UserError(
-            f"{where}: was no JSON ({error}), must be a manifest of prices",
+            f"{where}: was not JSON ({error}), must be a manifest of prices",
             hint="Write one with `rsc data publish`.",
         ) from error
+
+
+def first_wrong(error: ValidationError) -> str:
+    """Return the first thing that is wrong and what it was, without pydantic's own words."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "missing":
+        return f"{place} was missing"
+    if first["type"] == "extra_forbidden":
+        return f"{place} is not a known key"
+    if first["type"] == "value_error":
+        words = first["msg"].removeprefix("Value error, ")
+        return f"{place}: {words}" if first["loc"] else words
+    return f"{place} was {first['input']!r:.80}"
 
 
 def manifest_text(manifest: Manifest) -> bytes:

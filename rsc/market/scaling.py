@@ -32,13 +32,13 @@ class ScalingConfig(BaseModel):
 
     kind: Literal["none", "rolling", "train"] = Field(
         default="rolling",
-        description="none; rolling z-score of the last bars; z-score fitted on the train range.",
+        description="Not at all (none), by the last bars (rolling), or by the train range (train).",
     )
     window: int = Field(
         default=252, ge=2, le=1_000_000, description="rolling: bars of the z-score, this included."
     )
     clip: float | None = Field(
-        default=5.0, gt=0, description="z-scores are cut at plus and minus this; null: not."
+        default=5.0, gt=0, description="Z-scores are cut at plus and minus this; null: not."
     )
 
     @model_validator(mode="after")

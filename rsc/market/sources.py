@@ -7,6 +7,8 @@ sees the URI and what was wrong with it.
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import io
 import warnings
 from importlib import resources
@@ -23,6 +25,7 @@ from rsc.market.manifest import (
     NAME_PATTERN,
     SHA256_PATTERN,
     beside,
+    first_wrong,
     parse_manifest,
     require_content,
 )
@@ -164,10 +167,10 @@ def manifest_sources(uri: str) -> tuple[SourceConfig, ...]:
         try:
             sources.append(SourceConfig.model_validate(file.settings | given))
         except ValidationError as error:
-            reason = error.errors(include_url=False)[0]
             raise UserError(
-                f"{uri}: the settings of {file.instrument} were wrong ({reason['loc'][0]}: "
-                f"{reason['msg']}), must be settings of data.sources"
+                f"{uri}: the settings of {file.instrument} were wrong ({first_wrong(error)}), "
+                "must be settings of data.sources",
+                hint="`rsc config schema` explains them.",
             ) from error
     return tuple(sources)
 
@@ -211,7 +214,7 @@ def read_bytes(uri: str) -> bytes:
     try:
         scheme = urlparse(uri).scheme
     except ValueError as error:
-        raise UserError(f"{uri}: was no URI ({error}), must be a path or a URI") from error
+        raise UserError(f"{uri}: was not a URI ({error}), must be a path or a URI") from error
     if scheme == "builtin":
         return _builtin_bytes(uri)
     if is_object_uri(uri):
@@ -269,10 +272,28 @@ def _csv_frame(data: bytes, uri: str) -> pd.DataFrame:
     except pd.errors.EmptyDataError as error:
         raise UserError(f"{uri}: held no columns, must be CSV with a header line") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        _refuse_longer_row(data, uri)
         reason = " ".join(str(error).replace("Error tokenizing data. C error: ", "").split())
-        raise UserError(f"{uri}: was no well-formed CSV ({reason}), must be") from error
+        raise UserError(
+            f"{uri}: could not be read as CSV ({reason}), must be one row of prices a line",
+            hint="A quotation mark that is not closed is the usual cause.",
+        ) from error
     _refuse_repeated_names(data, uri)
     return _without_blank_end(frame)
+
+
+def _refuse_longer_row(data: bytes, uri: str) -> None:
+    """Name the first row that has more fields than the header, if that is what is wrong."""
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    with contextlib.suppress(csv.Error):
+        length = len(next(reader, []))
+        for row in reader:
+            if len(row) > length:
+                raise UserError(
+                    f"{uri}:{reader.line_num}: had {len(row)} fields, must have {length} as the "
+                    "header has",
+                    hint="A decimal comma and a comma at the end make a field too many.",
+                )
 
 
 def _refuse_repeated_names(data: bytes, uri: str) -> None:

@@ -88,7 +88,8 @@ def parse_url(url: str | None) -> URL:
         return parsed.set(drivername="sqlite+pysqlite")
     msg = f"the database URL was {backend}, must be a sqlite:/// or postgresql:// URL"
     hint = (
-        f"Give --database or {URL_VARIABLE} sqlite:///rsc.db or postgresql://user:password@host/rsc"
+        f"Give --database or {URL_VARIABLE} one: "
+        "sqlite:///rsc.db or postgresql://user:password@host/rsc."
     )
     raise UserError(msg, hint)
 

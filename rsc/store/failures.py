@@ -90,7 +90,7 @@ _SQLITE = (
     _Rule(
         ("not a database", "malformed"),
         UserError,
-        "was no SQLite database ({text}), it must be one",
+        "was not an SQLite database ({text}), it must be one",
         "Give another file in RSC_DATABASE_URL, or restore this one from a backup.",
     ),
     _SCHEMA,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.errors import TemporaryError, UserError
+from rsc.patience import patiently
 from rsc.store import tables
 from rsc.store.attempts import (
     DEFAULT_LEASE_SECONDS,
@@ -36,7 +37,6 @@ from rsc.store.executions import (
     end_execution,
     note_pods,
 )
-from rsc.store.patience import patiently
 from rsc.store.rows import NewRun, RunState
 from rsc.store.sealing import end_trials, reopen_trials
 

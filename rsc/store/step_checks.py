@@ -76,7 +76,7 @@ def _tell_missing(
         findings.add(Finding(children.table.name, f"episode_id {episode}, {index} {missing}", what))
     findings.count(children.table.name, max(0, count - len(inside)) - len(told))
     for extra in there[there >= count].tolist():
-        what = f"the row is too much: its episode must have {count}"
+        what = f"the row is one too many: its episode must have {count}"
         findings.add(Finding(children.table.name, f"episode_id {episode}, {index} {extra}", what))
 
 

@@ -25,7 +25,6 @@ from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES
 from rsc.store.encoding import prepare
 from rsc.store.engine import await_database, create_engine, prepare_database
 from rsc.store.lifecycle import RunLifecycle
-from rsc.store.patience import FAILOVER_SECONDS
 from rsc.store.rewind import rewind_trial
 from rsc.store.rows import (
     CheckpointRow,
@@ -42,6 +41,8 @@ from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
 
 # A managed start waits so long for its database, then it is begun anew.
 AWAITED_SECONDS = 45.0
+# Managed Postgres is back from a failover in one to two minutes.
+FAILOVER_SECONDS = 180.0
 
 
 def digest_of(parameters: Mapping[str, Any]) -> str:

@@ -35,8 +35,8 @@ class BaselineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sma_fast: int = Field(50, ge=1, description="bars of the fast moving average")
-    sma_slow: int = Field(200, ge=2, description="bars of the slow one, more than sma_fast")
+    sma_fast: int = Field(50, ge=1, description="Bars of the fast moving average.")
+    sma_slow: int = Field(200, ge=2, description="Bars of the slow one, more than sma_fast.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -123,7 +123,7 @@ class EpisodeSampler:
             raise UserError(
                 f"episodes.minimum_length was {config.minimum_length} steps, must be at most "
                 f"{steps[instrument]}, the steps of the range of instrument {instrument}",
-                "shorten episodes.minimum_length or give the split more bars",
+                "Shorten episodes.minimum_length or give the split more bars.",
             )
         longest = steps if config.maximum_length is None else config.maximum_length
         self._shortest = shortest

@@ -250,7 +250,7 @@ class Simulator:
         return RscError(
             f"{self.market.instruments[account['instrument']]}: the reward of bar {bar} was "
             f"{self.reward[index]} (portfolio value {self.portfolio_value[index]}), must be finite",
-            "look at the prices around that bar: a move too large for a 64-bit number",
+            "Look at the prices around that bar: a move too large for a 64-bit number.",
         )
 
 

@@ -1,8 +1,8 @@
 """How sure is a Sharpe ratio: pure functions over the returns of one series.
 
-Of section 2 of docs/performance-metrics.md what is printed: the standard error that allows
-for autocorrelation, the interval and PSR; and, for comparing two series, the last point of
-section 4. A Sharpe ratio here is per bar; `rsc.trading.performance` annualises.
+Section 2 of docs/performance-metrics.md, the standard error that allows for autocorrelation,
+the interval and PSR; and section 4, the comparison of two series. A Sharpe ratio here is per
+bar; `rsc.trading.performance` annualises.
 Skewness and kurtosis are moment ratios with ddof = 0; a normal has kurtosis 3.
 
 Undefined is None, never NaN or infinity, and every docstring says when; returns whose
@@ -218,7 +218,7 @@ def compare_paired(
     """
     if len(left) != len(right):
         msg = f"the compared series had {len(left)} and {len(right)} bars, must be the same bars"
-        raise UserError(msg, "compare runs that were judged on the same dates")
+        raise UserError(msg, "Compare runs that were judged on the same dates.")
     first, second = metric(left), metric(right)
     blocks = [block for block in map(mean_block_length, (left, right)) if block is not None]
     if first is None or second is None or len(blocks) < 2:

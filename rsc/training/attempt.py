@@ -112,7 +112,7 @@ class Attempt:
         )
         try:
             self._write_tries(RunState.RUNNING)
-            with _explained_losses(), local_ray(self.config, on_cluster=self._on_cluster):
+            with _explained_losses(), local_ray(self.config, ray_running=self._on_cluster):
                 self.watch.listen_again()
                 with self.watch.outliving_ray():
                     return self._train_and_say()
@@ -152,7 +152,7 @@ class Attempt:
             return RunResult(run_id=self.run_id, cancelled=True)
         self._interrupted(ExecutionOutcome.INTERRUPTED, detail)
         if reason is StopReason.RECORDER_LOST:
-            raise TemporaryError(detail, "`rsc train --resume RUN` goes on from the checkpoint")
+            raise TemporaryError(detail, "`rsc train --resume RUN` goes on from the checkpoint.")
         raise RunInterruptedError(self.run_id)
 
     def _interrupted(self, outcome: ExecutionOutcome, reason: str) -> None:
@@ -285,8 +285,8 @@ class Attempt:
             raise UserError(
                 f"{checkpoints.where}: held a checkpoint of iteration {found}, must hold none "
                 f"beyond iteration {known}, the last of this run in the database",
-                "it is of another run with this id: take another --run-id or --storage, "
-                "or remove it",
+                "It is of another run with this id: take another --run-id or --storage, "
+                "or remove it.",
             )
 
     def _write_tries(self, state: RunState, result: RunResult | None = None) -> None:
@@ -332,7 +332,7 @@ def _explained_losses() -> Iterator[None]:
         text = " ".join(str(error).split())[:300]
         raise TemporaryError(
             f"a process of the run was lost ({type(error).__name__}: {text})",
-            "`rsc train --resume RUN` goes on from the last checkpoint",
+            "`rsc train --resume RUN` goes on from the last checkpoint.",
         ) from error
 
 

@@ -237,20 +237,20 @@ def open_checkpoint(path: Path, *, config_digest: str) -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: there was no complete checkpoint, must hold {MANIFEST}",
-            "name a folder checkpoint-NNNNNN of a run, or train anew",
+            "Name a folder checkpoint-NNNNNN of a run, or train anew.",
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{manifest_path}: was not a checkpoint manifest ({error})",
-            "the checkpoint is damaged: put it back from a copy, or train a new run",
+            "The checkpoint is damaged: put it back from a copy, or train a new run.",
         ) from error
     _check_files(path, manifest["files"])
     if checkpoint.config_digest != config_digest:
         raise UserError(
             f"{path}: the checkpoint was made with configuration "
             f"{checkpoint.config_digest[:12]}, must be {config_digest[:12]}",
-            "a run goes on with the configuration it began with; "
-            "train a new run to change parameters",
+            "A run goes on with the configuration it began with; "
+            "train a new run to change parameters.",
         )
     return checkpoint
 
@@ -263,13 +263,13 @@ def _check_files(path: Path, files: dict[str, list[Any]]) -> None:
             was = "missing" if actual is None else f"{actual} bytes long"
             raise UserError(
                 f"{file}: was {was}, must be {size} bytes long: the checkpoint is damaged",
-                "put the file back from a copy, or train a new run",
+                "Put the file back from a copy, or train a new run.",
             )
         if _file_digest(file) != digest:
             raise UserError(
                 f"{file}: its content was changed, must have SHA-256 {digest[:12]}…: "
                 "the checkpoint is damaged",
-                "put the file back from a copy, or train a new run",
+                "Put the file back from a copy, or train a new run.",
             )
 
 
@@ -340,10 +340,10 @@ def _explain(error: OSError, folder: Path) -> UserError:
     if error.errno in full:
         return UserError(
             f"{folder}: {full[error.errno]} while a checkpoint was written, must hold it whole",
-            "free some space; `rsc train --resume RUN` goes on from the last checkpoint",
+            "Free some space; `rsc train --resume RUN` goes on from the last checkpoint.",
         )
     reason = os.strerror(error.errno) if error.errno else str(error)
     return UserError(
         f"{folder}: a checkpoint could not be written ({reason}), must be a writable folder",
-        "change its permissions; `rsc train --resume RUN` goes on from the last checkpoint",
+        "Change its permissions; `rsc train --resume RUN` goes on from the last checkpoint.",
     )

@@ -101,7 +101,7 @@ def _no_place_to_finish(seconds: float) -> TemporaryError:
     return TemporaryError(
         f"the time budget was used up, and no node took the trial within {seconds:.0f} s "
         "to judge the best checkpoint",
-        "look at the events of its pods; a new start judges it",
+        "Look at the events of its pods; a new start judges it.",
     )
 
 
@@ -169,7 +169,7 @@ class _Supervised:
         why = f" ({' '.join(str(self._failure).split())[:300]})" if self._failure else ""
         return TemporaryError(
             f"the trial was lost with its process or node {news.processes} times{why}",
-            "look at the events of its pods; a new start goes on from the last checkpoint",
+            "Look at the events of its pods; a new start goes on from the last checkpoint.",
         )
 
     def end(self) -> None:

@@ -37,7 +37,6 @@ class PointerLearner(TorchLearner):
         super().build()
         self.plan: TrialPlan = self.config.env_config["plan"]
         self.market: Market = ray.get(self.config.env_config["market"])
-        self._buffers: dict[int, NDArray[np.float32]] = {}
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register Adam with fused updates and a constant learning rate."""

@@ -97,5 +97,5 @@ def require_same_prices(bars: tuple[Bars, ...], run: RunRow) -> None:
     if market_digest(bars) != run.data_digest:
         raise UserError(
             f"the prices of run {run.run_id} were changed since it began, must be the same",
-            "put the old price files back, or train a new run",
+            "Put the old price files back, or train a new run.",
         )

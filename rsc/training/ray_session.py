@@ -18,14 +18,14 @@ from rsc.errors import TemporaryError
 
 
 @contextmanager
-def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
+def local_ray(config: RunConfig, *, ray_running: bool = False) -> Iterator[None]:
     """Have a Ray to work with: the one that is there, or a local one until the end.
 
     Parameters
     ----------
     config : RunConfig
         Says how many processes there will be.
-    on_cluster : bool
+    ray_running : bool
         Connect to the cluster that this process runs in; never start a Ray.
 
     Raises
@@ -47,7 +47,7 @@ def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     resources = config.resources
     processes = resources.num_env_runners + resources.num_learners + 1
-    address = os.environ.get("RAY_ADDRESS") or ("auto" if on_cluster else "local")
+    address = os.environ.get("RAY_ADDRESS") or ("auto" if ray_running else "local")
     remote = address != "local"
     try:
         with _silent_stderr():  # the core announces its log level there, whatever it is
@@ -61,7 +61,7 @@ def local_ray(config: RunConfig, *, on_cluster: bool = False) -> Iterator[None]:
     except Exception as error:
         raise TemporaryError(
             f"Ray did not start: {' '.join(str(error).split())[:200]}",
-            "it must be able to write its temporary folder (/tmp/ray) and to start processes",
+            "It must be able to write its temporary folder (/tmp/ray) and to start processes.",
         ) from error
     try:
         yield

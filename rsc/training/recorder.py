@@ -245,5 +245,5 @@ def _get(reference: ray.ObjectRef) -> Any:
     except ray.exceptions.RayActorError as error:
         raise TemporaryError(
             f"the recorder process ended unexpectedly ({_first_line(error)})",
-            "`rsc train --resume RUN` goes on from the last checkpoint",
+            "`rsc train --resume RUN` goes on from the last checkpoint.",
         ) from error

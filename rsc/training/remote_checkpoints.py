@@ -16,15 +16,15 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rsc.errors import TemporaryError, UserError
+from rsc.errors import UserError
 from rsc.objects import delete_objects, download, list_objects, read_object, write_object
+from rsc.patience import patiently
 from rsc.training.checkpoints import (
     MANIFEST,
     PREFIX,
@@ -38,7 +38,6 @@ _FOLDER_KEY = "folder"
 _TRANSFERS = 4
 # Longer than a server's restart; a job that is told to stop must not wait for it in vain.
 PATIENCE_SECONDS = 120.0
-_PAUSE_SECONDS = 2.0
 
 _Result = TypeVar("_Result")
 
@@ -167,7 +166,7 @@ def _manifest_at(uri: str) -> tuple[dict[str, Any], list[str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{where}: was not a checkpoint manifest ({error})",
-            "the checkpoint is damaged: put it back from a copy, or train a new run",
+            "The checkpoint is damaged: put it back from a copy, or train a new run.",
         ) from error
     return manifest, names
 
@@ -200,7 +199,7 @@ def _download(uri: str, manifest: dict[str, Any], names: list[str], folder: Path
     except OSError as error:
         raise UserError(
             f"{folder}: the checkpoint {uri} could not be written there ({error.strerror})",
-            "set TMPDIR to a folder with room for two checkpoints",
+            "Set TMPDIR to a folder with room for two checkpoints.",
         ) from error
 
 
@@ -213,11 +212,4 @@ def _each(work: Callable[[str], Any], names: Iterable[str]) -> None:
 
 def _patiently(call: Callable[[], _Result]) -> _Result:
     """Call again while the object store is away, for some minutes."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return call()
-        except TemporaryError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+    return patiently(call, lambda: PATIENCE_SECONDS)

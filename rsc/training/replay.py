@@ -39,6 +39,16 @@ def empty_columns(rows: int, accounts: int, account_size: int) -> Columns:
     }
 
 
+def join_accounts(fragments: list[Columns]) -> Columns:
+    """Lay the accounts of several runners side by side: (T, N) to (T, runners x N)."""
+    if len(fragments) == 1:
+        return fragments[0]
+    return {
+        name: np.concatenate([fragment[name] for fragment in fragments], axis=1)
+        for name in fragments[0]
+    }
+
+
 class ReplayRing(Checkpointable):
     """The last steps of `accounts` accounts, sampled uniformly.
 

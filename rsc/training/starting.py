@@ -66,7 +66,7 @@ def resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) -> 
     if given is not None and given != stored:
         raise UserError(
             f"run {run_id} was begun with another configuration than the file given",
-            f"`rsc train --resume {run_id}` takes the run's own; train a new run to change it",
+            f"`rsc train --resume {run_id}` takes the run's own; train a new run to change it.",
         )
     return stored
 

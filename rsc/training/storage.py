@@ -35,7 +35,7 @@ class Storage:
         if "://" in self.location and not is_object_uri(self.location):
             raise UserError(
                 f"storage was {self.location}, must be a folder or s3://bucket/prefix",
-                "--storage runs, or --storage s3://bucket/runs",
+                "Give --storage runs, or --storage s3://bucket/runs.",
             )
 
     @property
@@ -95,7 +95,7 @@ class Storage:
         if read_object(uri) != content:
             raise UserError(
                 f"{uri}: was not what had been written, the object store must return the same",
-                "look for a cache or another writer between here and the bucket",
+                "Look for a cache or another writer between here and the bucket.",
             )
         delete_objects([uri])
 
@@ -116,5 +116,5 @@ def require_writable_folder(folder: Path) -> None:
         what = "not writable" if nearest.is_dir() else "a file"
         raise UserError(
             f"{nearest}: was {what} ({error.strerror}), must be a folder that this user can write",
-            "train from another working folder",
+            "Train from another working folder.",
         ) from error

@@ -167,7 +167,7 @@ class Trial:
         if checkpoint is None:
             raise UserError(
                 f"{self.task.last_checkpoint}: the checkpoint was missing, must be there to go on",
-                "put it back, or train a new run",
+                "Put it back, or train a new run.",
             )
         restore(algorithm, checkpoint)
         self.selection = Selection(**checkpoint.progress)

@@ -47,7 +47,7 @@ def test_a_folder_that_is_not_there_begins_no_run(refused):
 
 def test_a_file_that_is_no_database_is_left_as_it_was(refused, folder):
     (folder / "rsc.db").write_bytes(b"hello " * 1000)
-    assert "database rsc.db was no SQLite database" in refused("train", "run.yaml").sentence
+    assert "database rsc.db was not an SQLite database" in refused("train", "run.yaml").sentence
     assert (folder / "rsc.db").read_bytes() == b"hello " * 1000
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 import yaml
+
+from rsc.cli import data
+from rsc.market.bars import BarLabel, PriceAdjustment
 
 RUN = {
     "name": "published",
@@ -75,9 +79,11 @@ def test_the_instrument_is_the_name_or_the_files_name(rsc, folder, name, instrum
     ("arguments", "said"),
     [
         (["--column", "Day"], "--column was 'Day', must be WORD=NAME"),
-        (["--bar-label", "up"], "builtin:sp500: --bar-label: Input should be 'right' or 'left'"),
-        (["--column", "price=x"], "columns: 'price' is no column, must be one of stamp"),
-        (["--maximum-gap-days", "0"], "--maximum-gap-days: Input should be greater than 0"),
+        (["--column", "price=x"], "builtin:sp500: --column: 'price' is no column, must be one of"),
+        (
+            ["--maximum-gap-days", "0"],
+            "builtin:sp500: --maximum-gap-days was 0.0, must be more than 0 (longest hole between",
+        ),
     ],
 )
 def test_wrong_settings_are_one_sentence(rsc, folder, arguments, said):
@@ -85,3 +91,23 @@ def test_wrong_settings_are_one_sentence(rsc, folder, arguments, said):
     assert told.code == 1
     assert said in told.err
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--bar-label", "--price-adjustment"])
+def test_a_word_that_an_option_does_not_know_is_wrong_usage(rsc, folder, option):
+    told = rsc("data", "publish", "builtin:sp500", "out", option, "up")
+    assert told.code == 2
+    assert "'up' is not one of" in told.err
+    assert not (folder / "out").exists()
+
+
+def test_the_options_know_the_words_of_the_settings():
+    assert get_args(data._BarLabel) == get_args(BarLabel)
+    assert get_args(data._PriceAdjustment) == get_args(PriceAdjustment)
+
+
+def test_an_instrument_that_is_too_long_is_named_as_a_setting(rsc, folder):
+    told = rsc("data", "publish", f"{'x' * 65}=builtin:sp500", "out")
+    assert told.code == 1
+    assert "instrument was 'xxx" in told.err
+    assert "must be text of at most 64 characters" in told.err

@@ -78,7 +78,7 @@ def test_out_of_range_says_what_it_was_and_must_be(complain):
         ("required: 1\ncosts: {actions: [1, 1]}", "costs.actions was [1, 1], must be distinct"),
         ("required: 1\ncosts: {names: {a: 1}}", "costs.names.a was 1, must be text (names of columns)"),
         ("required: 1\ncosts: {stop_loss: 1e-5}", "costs.stop_loss was 1e-05, must be more than the fee"),
-        ("required: 1\nfeatures: {columns: [{kind: rsi, period: 1}]}", "features.columns.0.period was 1, must be at least 2 (Smoothing period, bars)"),
+        ("required: 1\nfeatures: {columns: [{kind: rsi, period: 1}]}", "features.columns.0.period was 1, must be at least 2 (smoothing period, bars)"),
         ("required: 1\nfeatures: {columns: [{period: 3}]}", "features.columns.0.kind was missing, must be rsi or macd"),
         ("required: 1\nfeatures: {columns: [{kind: rsj}]}", "features.columns.0.kind was 'rsj', must be rsi or macd, did you mean rsi"),
         ("required: 1\nfeatures: {columns: []}", "features.columns was [], must be a list of at least 1 (kinds)"),

@@ -24,7 +24,8 @@ from rsc.store.engine import create_engine, upgrade
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 SERVICES = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
 DASHBOARD = json.loads((DOCKER / "grafana" / "dashboards" / "runs.json").read_text())
 
@@ -61,8 +62,15 @@ class TestImage:
         needed = Requirement(text)
         assert needed.specifier.contains(pinned()[canonicalize_name(needed.name)])
 
-    def test_the_label_has_the_version_of_the_project(self):
+    @pytest.mark.parametrize("text", PYPROJECT["build-system"]["requires"])
+    def test_the_package_is_built_with_what_it_asks_for(self, text):
+        """It is built without isolation: with the packages that are there."""
+        needed = Requirement(text)
+        assert needed.specifier.contains(pinned()[canonicalize_name(needed.name)])
+
+    def test_the_labels_are_the_version_and_the_licence_of_the_project(self):
         assert argument("VERSION") == PROJECT["version"]
+        assert f'image.licenses="{PROJECT["license"]}"' in DOCKERFILE
 
     def test_it_does_not_run_as_root(self):
         assert re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE) == ["1000:1000"]

@@ -146,7 +146,7 @@ class TestWrongFiles:
         assert ": had an index of 2 levels" in refusal(tmp_path / "many.parquet")
 
     def test_a_name_that_is_no_uri(self):
-        assert ": was no URI (Invalid IPv6 URL), must be" in refusal("s3://my[bucket/prices.csv")
+        assert ": was not a URI (Invalid IPv6 URL), must be" in refusal("s3://my[bucket/prices.csv")
 
     def test_a_column_that_comes_twice(self, write):
         header = HEADER.replace("High", "Close")
@@ -183,13 +183,17 @@ class TestWrongFiles:
         assert "was missing" in refusal(write(CSV.replace(",", ";")))
 
     def test_a_line_with_too_many_values(self, write):
-        assert "was no well-formed CSV (Expected 6 fields in line 3, saw 7)" in refusal(
-            write(with_row(1, ROWS[1] + ",7"))
-        )
+        said = refusal(write(with_row(1, ROWS[1] + ",7")))
+        assert said == ":3: had 7 fields, must have 6 as the header has"
 
     def test_every_line_longer_than_the_header(self, write):
         content = "\n".join((HEADER, *(f"{row},7" for row in ROWS)))
-        assert "was no well-formed CSV" in refusal(write(content))
+        assert refusal(write(content)) == ":2: had 7 fields, must have 6 as the header has"
+
+    def test_a_quotation_mark_that_is_not_closed(self, write):
+        said = refusal(write(CSV.replace("2024-01-03", '"2024-01-03')))
+        assert said.startswith(": could not be read as CSV (EOF inside string")
+        assert said.endswith("), must be one row of prices a line")
 
     def test_an_unknown_scheme(self):
         assert "had the scheme 'https', must be a path, file://, s3:// or builtin:" in refusal(

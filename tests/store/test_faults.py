@@ -94,7 +94,7 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
     (tmp_path / "rsc.db").write_bytes(b"hello " * 1000)
     error = refused(f"sqlite:///{tmp_path}/rsc.db")
-    assert "was no SQLite database" in error.message
+    assert "was not an SQLite database" in error.message
     assert (tmp_path / "rsc.db").read_bytes() == b"hello " * 1000
 
 

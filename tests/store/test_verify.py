@@ -273,7 +273,7 @@ def test_a_step_too_many_is_found(store):
         s=row["step_index"],
     )
     told = [str(f) for f in verify_run(store.engine, RUN).findings]
-    assert any("step_index 1000): the row is too much" in line for line in told)
+    assert any("step_index 1000): the row is one too many" in line for line in told)
 
 
 def test_a_running_episode_of_an_ended_trial_is_found(store):

@@ -188,8 +188,8 @@ class ColumnarAlgorithm(Algorithm):
             if time.monotonic() - began > wait:
                 raise TemporaryError(
                     f"env runner {missing[0]} did not come back within {wait:.0f} s",
-                    "look at its log under /tmp/ray/session_latest/logs; "
-                    "`rsc train --resume RUN` goes on from the last checkpoint",
+                    "Look at its log under /tmp/ray/session_latest/logs; "
+                    "`rsc train --resume RUN` goes on from the last checkpoint.",
                 )
             for reply in self._ask_again(missing, request):
                 replies[reply.runner] = reply
@@ -333,7 +333,7 @@ class ColumnarAlgorithm(Algorithm):
             raise UserError(
                 f"a reward was beyond 32-bit numbers after {self.steps} steps, "
                 f"must be finite (trading.reward is {kind})",
-                "lower the penalties of trading.reward and run again",
+                "Lower the penalties of trading.reward and run again.",
             )
 
     def _check_finite(self, statistics: dict[str, float]) -> None:
@@ -343,7 +343,7 @@ class ColumnarAlgorithm(Algorithm):
                 raise UserError(
                     f"training diverged: {name} was {value} after {self.steps} steps, "
                     f"must be finite (training.lr is {training.lr})",
-                    "lower training.lr or training.reward_scale and run again",
+                    "Lower training.lr or training.reward_scale and run again.",
                 )
 
     # --- state --------------------------------------------------------------------------

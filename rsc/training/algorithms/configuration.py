@@ -31,13 +31,13 @@ def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -
         The shared matrix in the object store.
     """
     training, resources = plan.config.training, plan.config.resources
-    space = ray.get(market)
+    matrix = ray.get(market)
     if plan.on_cluster:
         config = _place_on_pods(config)
     return (
         config.environment(
             env="rsc",
-            observation_space=observation_space(plan, space),
+            observation_space=observation_space(plan, matrix),
             action_space=action_space(plan),
             env_config={"plan": plan, "market": market},
         )

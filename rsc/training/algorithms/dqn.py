@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.dqn import DQN, DQNConfig
 from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS
@@ -25,7 +24,7 @@ from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.env_runner import Reply
 from rsc.training.learner import PointerLearner, mean_statistics
 from rsc.training.plan import Stream, generator
-from rsc.training.replay import Columns, ReplayRing
+from rsc.training.replay import Columns, ReplayRing, join_accounts
 
 RING_KEY = "replay"
 
@@ -213,13 +212,3 @@ class PointerDQN(ColumnarAlgorithm, DQN):
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """Save the ring in a folder of its own."""
         return [*super().get_checkpointable_components(), (RING_KEY, self.ring)]
-
-
-def join_accounts(fragments: list[Columns]) -> Columns:
-    """Lay the accounts of several runners side by side: (T, N) to (T, runners x N)."""
-    if len(fragments) == 1:
-        return fragments[0]
-    return {
-        name: np.concatenate([fragment[name] for fragment in fragments], axis=1)
-        for name in fragments[0]
-    }

@@ -20,11 +20,10 @@ from ray.rllib.core.columns import Columns as RLlibColumns
 
 from rsc.config.training import PpoConfig
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.algorithms.dqn import join_accounts
 from rsc.training.env_runner import Reply
 from rsc.training.learner import PointerLearner, mean_statistics
 from rsc.training.plan import Stream, generator
-from rsc.training.replay import Columns
+from rsc.training.replay import Columns, join_accounts
 
 
 class PointerPPOConfig(PPOConfig):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,7 @@ overrides = st.fixed_dictionaries(
             max_size=3,
             unique_by=lambda spec: spec["horizon"],
         ),
-        "data.synthetic.start": st.dates().map(str),
+        "data.synthetic.start": st.dates(date(1700, 1, 1), date(2200, 1, 1)).map(str),
     },
 )
 

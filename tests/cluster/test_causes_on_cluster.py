@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from conftest import kubectl
@@ -14,6 +17,8 @@ from rsc.cluster.causes import explain
 from rsc.cluster.views import Phase, phase_of, pods_of
 
 pytestmark = pytest.mark.cluster
+
+RSC = str(Path(sys.executable).with_name("rsc"))
 
 
 def _cluster(rayjob):
@@ -30,6 +35,25 @@ def _without_context(template):
         container.pop("securityContext", None)
 
 
+def _squeezed(text):
+    """Return the text without spaces and line ends: a table folds where it has no room."""
+    return "".join(text.split())
+
+
+def _told(place, kind, seconds=120):
+    """Return the cause of that kind once `rsc status` prints its sentence and its hint."""
+    end = time.monotonic() + seconds
+    while True:
+        cause = place.await_cause(kind, seconds)
+        command = [RSC, "status", "run", "--namespace", place.name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        shown = _squeezed(done.stdout)
+        if "why" + _squeezed(cause.what) in shown and _squeezed(cause.hint) in shown:
+            return cause
+        assert time.monotonic() < end, f"{cause} was not in\n{done.stdout}"
+
+
 def test_learner_that_asks_for_two_gpus(place):
     def two_gpus(rayjob):
         group = _cluster(rayjob)["workerGroupSpecs"][0]
@@ -37,7 +61,7 @@ def test_learner_that_asks_for_two_gpus(place):
         resources["requests"]["nvidia.com/gpu"] = resources["limits"]["nvidia.com/gpu"] = "2"
 
     place.submit(change=two_gpus)
-    cause = place.await_cause(CauseKind.UNSCHEDULABLE)
+    cause = _told(place, CauseKind.UNSCHEDULABLE)
     assert cause.what.startswith("the learner pod t-run-")
     assert "Insufficient nvidia.com/gpu" in cause.what
     assert "asks for nvidia.com/gpu 2, the largest node offers " in cause.hint
@@ -51,7 +75,7 @@ def test_restricted_namespace_refuses_an_autoscaler(place):
         _cluster(rayjob)["autoscalerOptions"].pop("securityContext")
 
     place.submit(change=change)
-    cause = place.await_cause(CauseKind.POD_SECURITY)
+    cause = _told(place, CauseKind.POD_SECURITY)
     assert "'restricted'" in cause.what
     assert "refuses the head pod (container autoscaler)" in cause.what
     assert "autoscalerOptions.securityContext" in cause.hint
@@ -64,14 +88,14 @@ def test_restricted_namespace_refuses_a_worker(place):
         _without_context(_cluster(rayjob)["workerGroupSpecs"][0]["template"])
 
     place.submit(change=change)
-    cause = place.await_cause(CauseKind.POD_SECURITY)
+    cause = _told(place, CauseKind.POD_SECURITY)
     assert "refuses the worker pod" in cause.what
     assert "worker groups' templates" in cause.hint
 
 
 def test_image_that_does_not_exist(place):
     place.submit(image="localhost/nothing:1")
-    cause = place.await_cause(CauseKind.IMAGE)
+    cause = _told(place, CauseKind.IMAGE)
     assert "for image localhost/nothing:1: " in cause.what
     assert "may this cluster pull it" in cause.hint
     assert [found.kind for found in explain(place.observe())] == [CauseKind.IMAGE]
@@ -79,7 +103,7 @@ def test_image_that_does_not_exist(place):
 
 def test_migration_that_cannot_reach_its_database(place):
     place.submit()
-    cause = place.await_cause(CauseKind.JOB, seconds=240)
+    cause = _told(place, CauseKind.JOB, seconds=240)
     assert cause.what.startswith("the migration Job t-run-migrate failed")
     assert "127.0.0.1" in cause.what
 

@@ -62,6 +62,21 @@ def reachable_address() -> str:
     return node if node in run("hostname", "-I").split() else re.sub(r"\.\d+$", ".1", node)
 
 
+def api_server() -> dict[str, Any]:
+    """Return the address and port of the API server behind its Service."""
+    words = ("kubectl", "get", "endpoints", "kubernetes", "-n", "default", "-o", "json")
+    (subset, *_) = json.loads(run(*words))["subsets"]
+    return {"cidr": f"{subset['addresses'][0]['ip']}/32", "port": subset["ports"][0]["port"]}
+
+
+def operator_namespace() -> str:
+    """Return the namespace in which the KubeRay operator runs."""
+    selector = "app.kubernetes.io/name=kuberay-operator"
+    words = ("kubectl", "get", "pods", "--all-namespaces", "-l", selector, "-o", "json")
+    (found,) = {one["metadata"]["namespace"] for one in json.loads(run(*words))["items"]}
+    return str(found)
+
+
 @dataclass
 class Namespace:
     """One namespace: Pod Security restricted, everything denied that is not allowed."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from platform_under_test import wait_until
+from platform_under_test import Namespace, wait_until
 from training_under_test import install, long_config, values, wait_for_training
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PORTS = (8265, 6379, 8080, 10001, 44217, 44227, 52365)
+AGENT_PORTS = (8080, 52365)  # of every pod: metrics, and Ray's agent
 KNOCK = """
 import concurrent.futures, json, socket, sys
-def reached(port):
+def reached(address):
+    host, _, port = address.partition(":")
     with socket.socket() as probe:
         probe.settimeout(5)
-        return probe.connect_ex((sys.argv[1], port)) == 0
-ports = [int(word) for word in sys.argv[2:]]
-with concurrent.futures.ThreadPoolExecutor() as pool:
-    print(json.dumps([port for port, open in zip(ports, pool.map(reached, ports)) if open]))
+        return probe.connect_ex((host, int(port))) == 0
+doors = sys.argv[1:]
+with concurrent.futures.ThreadPoolExecutor(max_workers=len(doors)) as pool:
+    print(json.dumps([door for door, open in zip(doors, pool.map(reached, doors)) if open]))
 """
 ASK = """
 import os, sys, urllib.error, urllib.request
@@ -65,19 +69,46 @@ def stranger(namespace, name: str, labels: dict[str, str]) -> None:
     namespace.kubectl("wait", "pod", name, "--for=condition=Ready", "--timeout=120s")
 
 
-def test_strangers_reach_no_port_and_nobody_is_served_without_the_token(namespace):
+@pytest.fixture
+def elsewhere(namespace) -> Iterator[Namespace]:
+    """Another namespace."""
+    made = replace(namespace, name=f"{namespace.name}-other")
+    yield made
+    made.delete()
+
+
+def addresses(namespace) -> dict[str, list[str]]:
+    """Return the addresses of the Ray pods by group."""
+    groups = ("head", "learner", "sampler")
+    return {group: [pod["status"]["podIP"] for pod in namespace.pods(group)] for group in groups}
+
+
+def reached(namespace, pod: str, doors: list[str], container: str = "") -> list[str]:
+    """Return which of the doors, `address:port`, open when a pod knocks."""
+    words = ("python", "-c", KNOCK, *doors)
+    return list(json.loads(namespace.exec(pod, *words, container=container)))
+
+
+def test_strangers_reach_no_port_and_nobody_is_served_without_the_token(namespace, elsewhere):
     run_id = install(namespace, values(namespace, long_config()))
     stranger(namespace, "stranger", {"app": "stranger"})
+    # The operator's label opens the head's port to the operator's namespace alone.
+    for where in (namespace, elsewhere):
+        stranger(where, "impostor", {"app.kubernetes.io/name": "kuberay-operator"})
     wait_for_training(namespace, run_id)
     (head,) = namespace.pods("head")
-    name, address = head["metadata"]["name"], head["status"]["podIP"]
+    name, at = head["metadata"]["name"], addresses(namespace)
 
-    ports = [str(port) for port in PORTS]
-    knock = ("python", "-c", KNOCK, address, *ports)
-    assert json.loads(namespace.exec("stranger", *knock)) == []
+    assert [len(found) for found in at.values()] == [1, 1, 2]
+    doors = [f"{one}:{port}" for found in at.values() for one in found for port in PORTS]
+    assert reached(namespace, "stranger", doors) == []
+    assert reached(namespace, "impostor", doors) == []
+    assert reached(elsewhere, "impostor", doors) == []
     # The same question from the head itself: the ports are open, the policy closes them.
-    own = json.loads(namespace.exec(name, *knock, container="ray-head"))
-    assert own == list(PORTS)
+    own = reached(namespace, name, doors, container="ray-head")
+    assert {f"{at['head'][0]}:{port}" for port in PORTS} <= set(own)
+    workers = at["learner"] + at["sampler"]
+    assert {f"{one}:{port}" for one in workers for port in AGENT_PORTS} <= set(own)
 
     def answer(*words: str) -> str:
         return namespace.exec(name, "python", "-c", ASK, *words, container="ray-head").strip()

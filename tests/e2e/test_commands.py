@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 import yaml
 from platform_under_test import Namespace, run, wait_until
-from training_under_test import ROOT, assert_verified, long_config, rsc, the_run, values
+from training_under_test import (
+    ROOT,
+    assert_checkpointed,
+    assert_verified,
+    long_config,
+    rsc,
+    the_run,
+    values,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -87,8 +95,13 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     assert row is not None
     assert row.state == "interrupted"
     assert row.cancel_requested_at is not None
+    assert_checkpointed(namespace, run_id)
     assert_verified(namespace, run_id)
-    assert status(namespace, run_id)["phase"] == "cancelled"
+    wait_until(  # its job has ended, its RayJob a few seconds later
+        lambda: status(namespace, run_id)["phase"] == "cancelled",
+        seconds=60,
+        what="the RayJob to end, too",
+    )
     assert "cancelled" in person("logs", run_id, "--tail", "20", *where)
     again = json.loads(person("cancel", run_id, *where, "--json"))
     assert again["outcome"] == "already ended"

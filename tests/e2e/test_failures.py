@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from platform_under_test import Namespace, wait_until
 from training_under_test import (
+    ROOT,
     assert_checkpointed,
     assert_verified,
     digest_of,
@@ -19,6 +20,7 @@ from training_under_test import (
     install,
     iterations,
     long_config,
+    scalar,
     the_run,
     values,
     wait_for_training,
@@ -37,6 +39,7 @@ LOST, INTERRUPTED, COMPLETED, CANCELLED = (
 BEFORE = 6  # iterations of the long training that pass before something happens
 AFTER = 10  # iterations that are watched afterwards
 PAUSE_SECONDS = 420
+MORE_SECONDS = 75  # for a start after a deadline: its sampler pods are made in this time, too
 ORDER_SECONDS = 240  # a deadline is told to the driver after the time to live
 
 
@@ -105,11 +108,15 @@ def assert_completed(namespace: Namespace, run_id: str, digest: str | None) -> N
     """Fail unless the run completed and, where a digest is given, with those very records.
 
     An end in order closes its open episodes, and the next start begins others: such runs are
-    verified, but their records are not those of a run that nothing interrupted.
+    verified, but their records are not those of a run that nothing interrupted. All of them hold
+    every iteration, episode and step once, and no more than were asked for.
     """
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
-    assert the_run(namespace, run_id).state == "completed"
-    assert_verified(namespace, run_id)
+    run = the_run(namespace, run_id)
+    assert run.state == "completed"
+    training = run.config["training"]
+    beyond = assert_verified(namespace, run_id) - training["total_steps"]
+    assert 0 <= beyond < training["iteration_steps"]
     if digest is not None:
         assert digest_of(namespace.database_url, run_id) == digest
 
@@ -222,12 +229,33 @@ def test_a_suspended_run_goes_on_when_it_is_resumed(namespace, record_property):
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
 
 
-def test_the_deadline_ends_a_run_with_a_checkpoint(namespace):
+def test_the_deadline_ends_a_run_with_a_checkpoint(namespace, record_property):
+    """From it the run's id goes on, as docs/kubernetes.md says."""
     given = values(namespace, long_config(50_000_000))
     given["rayjob"] |= {"preRunningDeadlineSeconds": 140, "activeDeadlineSeconds": 150}
     run_id = install(namespace, given)
     wait_for_training(namespace, run_id)
     assert namespace.wait_for_end(run_id)[1:] == ("Failed", "DeadlineExceeded")
     await_order(namespace, run_id)
-    assert_verified(namespace, run_id)
+    trained = assert_verified(namespace, run_id)
     assert outcomes(namespace, run_id) == [INTERRUPTED]
+
+    # Another RayJob under the same id, with a budget of time: so many steps would take hours.
+    (first,) = executions(namespace, run_id)
+    used = (first.ended_at - first.started_at).total_seconds()
+    given |= {"runId": run_id}
+    given["train"] |= {"timeBudgetSeconds": round(used) + MORE_SECONDS}
+    given["rayjob"] |= {"preRunningDeadlineSeconds": 300, "activeDeadlineSeconds": 1700}
+    rayjob = f"rsc-train-{run_id}"
+    upgrade = ("upgrade", "rsc-train", str(ROOT / "helm/rsc-train"))
+    started, reached = time.monotonic(), iterations(namespace, run_id)
+    namespace.helm(*upgrade, values=given)
+    wait_for_training(namespace, run_id, beyond=reached)
+    seconds = time.monotonic() - started
+    record_property("helm upgrade to training again, seconds", round(seconds))
+    assert namespace.wait_for_end(rayjob)[:2] == ("SUCCEEDED", "Complete")
+    assert the_run(namespace, run_id).state == "completed"
+    assert assert_verified(namespace, run_id) > trained
+    assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
+    assert [row.attempt for row in executions(namespace, run_id)] == [1, 2]
+    assert scalar(namespace, "SELECT count(*) FROM training_runs") == 1

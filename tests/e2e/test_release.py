@@ -106,6 +106,7 @@ def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace,
         paste(namespace, command)
     assert_verified(namespace, first)
 
+    token = namespace.get("secret", "rsc-train-ray-token")["data"]
     short = long_config(40_000)
     namespace.helm(
         "upgrade",
@@ -116,6 +117,8 @@ def test_a_release_places_scales_verifies_upgrades_and_leaves_nothing(namespace,
     second = "rsc-train-r2"
     assert namespace.wait_for_end(second)[:2] == ("SUCCEEDED", "Complete")
     assert the_run(namespace, first).state == the_run(namespace, second).state == "completed"
+    assert_verified(namespace, second)
+    assert namespace.get("secret", "rsc-train-ray-token")["data"] == token
 
     namespace.helm("uninstall", "rsc-train", "--wait")
     wait_until(lambda: not (namespace.get("pods") or []), seconds=240, what="all pods to be gone")

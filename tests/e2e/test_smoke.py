@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
-from training_under_test import ROOT, START_SECONDS, assert_verified, scalar, wait_for_training
+from platform_under_test import api_server
+from training_under_test import (
+    ROOT,
+    START_SECONDS,
+    assert_verified,
+    iterations,
+    scalar,
+    wait_for_training,
+)
 
 from rsc.market.build import market_digest
 from rsc.market.sources import DataConfig, load_bars
@@ -19,21 +27,59 @@ pytestmark = [pytest.mark.e2e, pytest.mark.smoke, pytest.mark.timeout(1500)]
 
 
 def open_to_services(namespace) -> None:
-    """Let pods reach what the plain manifest leaves to the namespace: services, DNS, API server."""
-    everywhere: list[dict[str, Any]] = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]
-    namespace.apply(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": "egress"},
-            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": everywhere},
-        }
+    """Let pods reach what the plain manifest leaves to the namespace, and no more.
+
+    That is each other, DNS, Postgres and S3, and for the head with its autoscaler the API server.
+    """
+    system = {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}
+    dns = {"namespaceSelector": system, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    services = (
+        (f"{namespace.postgres.address}/32", namespace.postgres.port),
+        (f"{namespace.objects.address}/32", namespace.objects.port),
     )
+    for_all = [
+        {"to": [{"podSelector": {}}]},
+        {"to": [dns], "ports": [{"port": 53, "protocol": name} for name in ("UDP", "TCP")]},
+        *(to_address(cidr, port) for cidr, port in services),
+    ]
+    server = api_server()
+    head = {"matchLabels": {"ray.io/node-type": "head"}}
+    namespace.apply(
+        egress_policy("egress", {}, for_all),
+        egress_policy("egress-head", head, [to_address(server["cidr"], server["port"])]),
+    )
+
+
+def to_address(cidr: str, port: int) -> dict[str, Any]:
+    """Return the rule that lets pods send to one port of an address."""
+    return {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": port, "protocol": "TCP"}]}
+
+
+def egress_policy(name: str, pods: dict[str, Any], rules: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a policy that lets pods send."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": pods, "policyTypes": ["Egress"], "egress": rules},
+    }
 
 
 def manifest_text(path, namespace) -> str:
     """Return a shipped manifest with the image under test."""
     return path.read_text().replace("localhost/rsc:dev", namespace.image)
+
+
+def checks_first(namespace, record_property) -> None:
+    """Apply the shipped checks as they are and wait for them, as docs/kubernetes.md says."""
+    started = time.monotonic()
+    preflight = manifest_text(ROOT / "k8s" / "preflight.yaml", namespace)
+    namespace.kubectl("apply", "-f", "-", given=preflight)
+    done = ("--for=condition=complete", "--timeout=300s")
+    namespace.kubectl("wait", "job", "rsc-train-preflight-hook", *done)
+    record_property("preflight, seconds", round(time.monotonic() - started))
+    assert not namespace.get("rayjobs")
+    assert iterations(namespace, RUN) == 0
 
 
 def digest_of_prices(uri: str) -> str:
@@ -46,6 +92,7 @@ def test_the_plain_rayjob_trains_from_s3_into_postgres_and_verifies(
     namespace, prices, record_property
 ):
     open_to_services(namespace)
+    checks_first(namespace, record_property)
     started = time.monotonic()
     namespace.kubectl("apply", "-f", "-", given=manifest_text(MANIFEST, namespace))
     wait_for_training(namespace, RUN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from platform_under_test import Namespace, run, wait_until
+from platform_under_test import Namespace, api_server, operator_namespace, wait_until
+from records_under_test import assert_closed, assert_unbroken
 from services import ObjectStore
 
 from rsc.store.digest import record_digest
@@ -78,11 +78,6 @@ def values(namespace: Namespace, config: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a release in a closed namespace, small enough for two cores."""
     repository, _, tag = namespace.image.rpartition(":")
     address = f"{namespace.postgres.address}/32"
-    api = json.loads(
-        run("kubectl", "get", "endpoints", "kubernetes", "-n", "default", "-o", "json")
-    )
-    subset = api["subsets"][0]
-    server = {"cidr": f"{subset['addresses'][0]['ip']}/32", "port": subset["ports"][0]["port"]}
     small = {"cpus": 1, "cpuRequest": "50m"}
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
@@ -109,12 +104,13 @@ def values(namespace: Namespace, config: dict[str, Any]) -> dict[str, Any]:
         "submitter": {"cpuRequest": "20m"},
         "jobs": {"cpuRequest": "20m"},
         "networkPolicy": {
+            "operatorNamespace": operator_namespace(),
             "egress": {
                 "enabled": True,
-                "apiServer": [server],
+                "apiServer": [api_server()],
                 "postgres": [{"cidr": address, "port": namespace.postgres.port}],
                 "s3": [{"cidr": address, "port": namespace.objects.port}],
-            }
+            },
         },
     }
 
@@ -159,7 +155,10 @@ def scalar(namespace: Namespace, question: str, *parameters: Any) -> Any:
 
 
 def assert_checkpointed(namespace: Namespace, run_id: str) -> None:
-    """Fail unless the newest iteration has its checkpoint, and that is whole in the bucket."""
+    """Fail unless a run has ended in order.
+
+    The newest iteration has its checkpoint, that is whole in the bucket, and no episode is open.
+    """
     question = (
         "SELECT c.{} FROM checkpoints c JOIN trials t USING (trial_id) "
         "WHERE t.run_id = %s AND c.kind = 'last'"
@@ -168,6 +167,7 @@ def assert_checkpointed(namespace: Namespace, run_id: str) -> None:
     uri = str(scalar(namespace, question.format("uri"), run_id))
     manifest = uri.removeprefix(f"s3://{namespace.objects.bucket}/").rstrip("/") + "/manifest.json"
     assert namespace.objects.keys(manifest) == [manifest]
+    assert_closed(namespace.postgres.engine(namespace.database), run_id)
 
 
 def wait_for_training(namespace: Namespace, run_id: str, *, beyond: int = 0) -> int:
@@ -185,10 +185,11 @@ def wait_for_training(namespace: Namespace, run_id: str, *, beyond: int = 0) -> 
     )
 
 
-def assert_verified(namespace: Namespace, run_id: str) -> None:
-    """Fail unless every row is there, adds up and replays."""
+def assert_verified(namespace: Namespace, run_id: str) -> int:
+    """Fail unless every row is there once, adds up and replays; return the steps trained."""
     database = ("--database", namespace.database_url)
     rsc("verify", run_id, "--replay", *database, objects=namespace.objects)
+    return assert_unbroken(namespace.postgres.engine(namespace.database), run_id)
 
 
 def digest_of(url: str, run_id: str) -> str:

@@ -70,9 +70,9 @@ def api_server() -> dict[str, Any]:
 
 
 def operator_namespace() -> str:
-    """Return the namespace in which the KubeRay operator runs."""
+    """Return the namespace of the operator: of its Deployment, as a stranger bears its label."""
     selector = "app.kubernetes.io/name=kuberay-operator"
-    words = ("kubectl", "get", "pods", "--all-namespaces", "-l", selector, "-o", "json")
+    words = ("kubectl", "get", "deployments", "--all-namespaces", "-l", selector, "-o", "json")
     (found,) = {one["metadata"]["namespace"] for one in json.loads(run(*words))["items"]}
     return str(found)
 

@@ -69,13 +69,13 @@ OUT ?= .
 RENDER = helm template rsc-train helm/rsc-train --values helm/rsc-train/ci/rayjob-values.yaml --skip-tests
 
 manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs helm and helm-docs)
-	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster $(OUT)/helm/rsc-train
+	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster/manifest $(OUT)/helm/rsc-train
 	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
 	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
 	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
 	$(RENDER) --set jobs.hooks=true $(foreach name,hooks job-migrate job-preflight,--show-only templates/$(name).yaml) \
 	  > $(OUT)/k8s/preflight.yaml
-	$(RENDER) --set jobs.hooks=true > $(OUT)/rsc/cluster/manifest.yaml
+	$(RENDER) --set jobs.hooks=true > $(OUT)/rsc/cluster/manifest/manifest.yaml
 	helm-docs --chart-search-root helm --sort-values-order file --log-level warning --dry-run \
 	  > $(OUT)/helm/rsc-train/README.md
 

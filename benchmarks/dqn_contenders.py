@@ -21,16 +21,16 @@ from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
 from rsc.market.matrix import Market
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.rows import NewRun, TrialContext
-from rsc.store.store import open_store
-from rsc.trading.environment import TradingVectorEnv
-from rsc.trading.episodes import EpisodeSampler
-from rsc.trading.simulator import Simulator, account_size, gather_windows
-from rsc.training.plan import TrialPlan, account_keys
-from rsc.training.replay import ReplayRing
-from rsc.training.trial import build_algorithm
+from rsc.store.runs.rows import NewRun, TrialContext
+from rsc.store.runs.writes import open_store
+from rsc.trading.environments.environment import TradingVectorEnv
+from rsc.trading.environments.episodes import EpisodeSampler
+from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
+from rsc.training.algorithms.replay_buffer import ReplayRing
+from rsc.training.trial.trial import build_algorithm
+from rsc.training.trial_plan import TrialPlan, account_keys
 
 WINDOW, HIDDEN, BATCH, BUFFER, LEARNING_RATE, GAMMA = 30, 256, 512, 200_000, 5e-4, 0.95
 TARGET_STEPS, FRAGMENT = 4096, 8

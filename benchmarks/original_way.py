@@ -19,7 +19,7 @@ from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune.registry import register_env
 
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 
 
 class RowEnv(gym.Env):

@@ -39,15 +39,15 @@ from rsc.config.run import RunConfig
 from rsc.config.run_ids import new_run_id
 from rsc.market.build import build_market
 from rsc.market.matrix import Market
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.reset import ResetScope, plan_reset, reset
-from rsc.store.rows import NewRun, RunState, TrialContext
-from rsc.store.store import open_store
-from rsc.training.plan import TrialPlan
+from rsc.store.runs.reset import ResetScope, plan_reset, reset
+from rsc.store.runs.rows import NewRun, RunState, TrialContext
+from rsc.store.runs.writes import open_store
 from rsc.training.ray_session import local_ray
-from rsc.training.recorder import Recorder
-from rsc.training.trial import build_algorithm
+from rsc.training.recording.recorder import Recorder
+from rsc.training.trial.trial import build_algorithm
+from rsc.training.trial_plan import TrialPlan
 
 BAR = 0.8
 

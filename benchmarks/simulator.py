@@ -23,11 +23,11 @@ from bars import exit_code
 from numpy.typing import NDArray
 
 from rsc.market.matrix import Market
-from rsc.trading.environment import whole_market
-from rsc.trading.episodes import EpisodeConfig, EpisodeSampler
+from rsc.trading.environments.environment import whole_market
+from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
+from rsc.trading.environments.simulator import Simulator, gather_windows
 from rsc.trading.records import Phase, training_episode_ids
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator, gather_windows
 
 FEATURES, WINDOW, BARS = 8, 30, 5000
 COUNTS = (1, 64, 1024, 8192)

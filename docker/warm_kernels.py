@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsc.market.bars import Bars
 from rsc.market.build import build_market
-from rsc.market.features import FeatureConfig
+from rsc.market.features.indicators import FeatureConfig
 from rsc.market.matrix import Market
+from rsc.market.prices.bars import Bars
+from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
 from rsc.market.splits import BarRange
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
-from rsc.trading.episodes import EpisodeConfig, EpisodeSampler
+from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
+from rsc.trading.environments.simulator import Simulator, gather_windows
 from rsc.trading.records import Phase
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator, gather_windows
 
 _WINDOW = 3
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from rsc.market.bars import Bars
+    from rsc.market.prices.bars import Bars
 
 
 def place_in_year(bars: Bars) -> dict[str, pd.Series]:

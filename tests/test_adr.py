@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rsc.store.tables import metadata
+from rsc.store.schema.tables import metadata
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "docs/adr"

@@ -98,9 +98,9 @@ def test_the_simulator_is_judged_at_1024_accounts(benchmark):
 
 def test_a_recording_leaves_no_run_in_the_database_of_the_user(benchmark, tmp_path):
     from rsc.market.build import build_market
-    from rsc.market.sources import load_bars
-    from rsc.store.engine import create_engine
-    from rsc.store.queries import list_runs
+    from rsc.market.prices.sources import load_bars
+    from rsc.store.runs.queries import list_runs
+    from rsc.store.schema.engine import create_engine
 
     recording = benchmark("recording")
     config, url = recording.run_config(1.0), f"sqlite:///{tmp_path}/rsc.db"

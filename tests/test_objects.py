@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from rsc.errors import RscError, TemporaryError, UserError
-from rsc.objects import (
+from rsc.s3 import (
     delete_objects,
     download,
     is_object_uri,

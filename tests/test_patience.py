@@ -11,7 +11,7 @@ import stamina
 
 from rsc.errors import TemporaryError, UserError
 from rsc.log import configure_logging
-from rsc.patience import patiently
+from rsc.retry import patiently
 
 
 class Service:
@@ -29,8 +29,8 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr("rsc.patience._FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr("rsc.patience._LONGEST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("rsc.retry._FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("rsc.retry._LONGEST_PAUSE_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -86,5 +86,5 @@ def test_a_laptop_hears_nothing_of_a_wait(info, capsys):
 
 
 def test_stamina_is_imported_with_the_first_call_alone():
-    code = "import sys, rsc.patience, rsc.store.store; sys.exit('stamina' in sys.modules)"
+    code = "import sys, rsc.retry, rsc.store.runs.writes; sys.exit('stamina' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -46,13 +46,13 @@ def test_every_file_of_the_package_is_in_the_wheel_and_no_other(wheel):
     found = {name for name in wheel.namelist() if not name.split("/")[0].endswith(".dist-info")}
     assert found == expected
     assert {
-        "rsc/cluster/manifest.yaml",
+        "rsc/cluster/manifest/manifest.yaml",
         "rsc/market/data/ORIGIN.md",
         "rsc/market/data/sp500_daily.csv",
         "rsc/py.typed",
         "rsc/reports/templates/report.html.j2",
-        "rsc/store/migrations/script.py.mako",
-        "rsc/store/migrations/versions/0001_first_schema.py",
+        "rsc/store/schema/migrations/script.py.mako",
+        "rsc/store/schema/migrations/versions/0001_first_schema.py",
     } <= found
 
 

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from rsc.cli import (
+from rsc.cli.commands import (
     cancel,
     compare,
     config,
@@ -40,8 +40,8 @@ from rsc.cli import (
     train,
     verify,
 )
-from rsc.cli.help_texts import examples
-from rsc.cli.output import print_error, print_json, say
+from rsc.cli.terminal.options import examples
+from rsc.cli.terminal.output import print_error, print_json, say
 from rsc.errors import RscError, UserError
 
 EXIT_OK = 0

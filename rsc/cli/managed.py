@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rsc.cli.output import say
+from rsc.cli.terminal.output import say
 from rsc.errors import RscError, TemporaryError, UserError
 
 if TYPE_CHECKING:
     from rsc.config.run import RunConfig
-    from rsc.training.results import RunResult
+    from rsc.training.run.results import RunResult
 
 EXIT_RESUME_ME = 75
 MANAGED_PANEL = "Managed starts"
@@ -131,17 +131,17 @@ def train_as_told(
     ResumeMeError
         The same start may go on later (exit 75).
     """
-    from rsc.cli.progress import progress_listener
-    from rsc.store.lease import SupersededError
-    from rsc.training.watch import Watch
+    from rsc.cli.terminal.progress import progress_listener
+    from rsc.store.runs.lease import SupersededError
+    from rsc.training.run.stopping import Watch
 
     watch = Watch(managed=True, progress=progress_listener(quiet=quiet))
     again = "The same command goes on from its last checkpoint."
     with driver_pid():
         watch.listen_again()
         try:
-            from rsc.training.attempt import Placement
-            from rsc.training.run import train_managed
+            from rsc.training.run.attempt import Placement
+            from rsc.training.run.run import train_managed
 
             return train_managed(
                 config,
@@ -181,14 +181,14 @@ def driver_pid() -> Iterator[None]:
 
 def keep_report(run_id: str, database: str | None, storage: str) -> None:
     """Write the report beside the checkpoints where these are in an object store."""
-    from rsc.objects import is_object_uri, write_object
+    from rsc.s3 import is_object_uri, write_object
 
     if not is_object_uri(storage):
         return
-    from rsc.cli.records import open_records
+    from rsc.analysis.load import load_report
+    from rsc.cli.database_access import open_records
     from rsc.reports.html import render_report
-    from rsc.reports.load import load_report
-    from rsc.training.storage import Storage
+    from rsc.training.checkpoints.storage import Storage
 
     uri = Storage(storage).report_uri(run_id)
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rsc.cluster.driver_log import Progress
+from rsc.analysis.state import state_of
+from rsc.cluster.diagnosis.driver_log import Progress
 from rsc.errors import RscError
 
 if TYPE_CHECKING:
-    from rsc.store.queries import RunRow, TrialRow
+    from rsc.store.runs.queries import RunRow, TrialRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ def read_recorded(database: str, run_id: str) -> Recorded | str:
     A run that waits for its pods is not in the database yet, and a laptop may not reach
     it: neither keeps `rsc status` from showing what the cluster knows.
     """
-    from rsc.cli.records import open_records
+    from rsc.cli.database_access import open_records
 
     try:
         with open_records(database) as records:
@@ -57,9 +58,8 @@ def read_recorded(database: str, run_id: str) -> Recorded | str:
 
 def read_states(database: str) -> dict[str, str] | str:
     """Return the state of every run by its id, or in a sentence why the database says nothing."""
-    from rsc.cli.records import open_records
-    from rsc.cli.runs import state_of
-    from rsc.store.queries import list_runs
+    from rsc.cli.database_access import open_records
+    from rsc.store.runs.queries import list_runs
 
     try:
         with open_records(database) as records:
@@ -69,9 +69,8 @@ def read_states(database: str) -> dict[str, str] | str:
 
 
 def _read(engine: Any, run_id: str) -> Recorded | str:
-    from rsc.cli.runs import state_of
-    from rsc.store.executions import list_executions
-    from rsc.store.queries import list_runs, list_trials
+    from rsc.store.runs.executions import list_executions
+    from rsc.store.runs.queries import list_runs, list_trials
 
     run = next((run for run in list_runs(engine) if run.run_id == run_id), None)
     if run is None:
@@ -93,8 +92,8 @@ def _read(engine: Any, run_id: str) -> Recorded | str:
 
 
 def _progress(engine: Any, run: RunRow, trials: tuple[TrialRow, ...]) -> Progress | None:
-    from rsc.store.choosing import agent_on_validation, chosen_iteration
-    from rsc.store.queries import list_evaluations, list_iterations
+    from rsc.analysis.selection import agent_on_validation, chosen_iteration
+    from rsc.store.runs.queries import list_evaluations, list_iterations
 
     # Folds are trained one after the other: the last that has iterations is the present one.
     for number, trial in reversed(list(enumerate(trials, start=1))):

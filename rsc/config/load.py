@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rsc.config.documents import describe, line_of, read_document, states, write_document
 from rsc.config.overrides import Override, apply_overrides, parse_override
 from rsc.config.run import RESULT_FREE, RunConfig
-from rsc.config.sentences import Complaint, complaints, place_of
+from rsc.config.validation_errors import Complaint, complaints, place_of
+from rsc.config.yaml_io import describe, line_of, read_document, states, write_document
 from rsc.errors import UserError
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rsc.config.documents import describe, parse_value
-from rsc.config.sentences import place_of
+from rsc.config.validation_errors import place_of
+from rsc.config.yaml_io import describe, parse_value
 from rsc.errors import UserError
 
 _INDEX_DIGITS = 9

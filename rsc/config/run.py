@@ -18,11 +18,11 @@ from rsc.config.training import (
     ResourcesConfig,
     TrainingConfig,
 )
-from rsc.market.features import FeatureConfig
-from rsc.market.sources import DataConfig
+from rsc.market.features.indicators import FeatureConfig
+from rsc.market.prices.sources import DataConfig
 from rsc.market.splits import SplitConfig
-from rsc.trading.baselines import BaselineConfig
-from rsc.trading.episodes import EpisodeConfig
+from rsc.trading.environments.baselines import BaselineConfig
+from rsc.trading.environments.episodes import EpisodeConfig
 from rsc.trading.rules import TradingConfig
 
 # Cannot change what is computed, only what it is called and how much of it is kept.

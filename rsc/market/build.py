@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars
-from rsc.market.features import FeatureConfig, FeatureTable, compute_features
+from rsc.market.features.indicators import FeatureConfig, FeatureTable, compute_features
+from rsc.market.features.scaling import ScalingStatistics, fit_statistics, scale, scaling_warm_up
 from rsc.market.matrix import Market
-from rsc.market.scaling import ScalingStatistics, fit_statistics, scale, scaling_warm_up
+from rsc.market.prices.bars import Bars
 from rsc.market.splits import Fold
 
 # Instruments whose years differ by more than this cannot share one annualisation.

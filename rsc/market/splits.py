@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars
-from rsc.market.features import FeatureConfig, compute_features, look_back_bars
+from rsc.market.features.indicators import FeatureConfig, compute_features, look_back_bars
+from rsc.market.features.scaling import scaling_warm_up
 from rsc.market.kinds import require_own_fields
-from rsc.market.scaling import scaling_warm_up
-from rsc.market.stamps import DAY_NS, day_stamp, stamp_text
+from rsc.market.prices.bars import Bars
+from rsc.market.prices.timestamps import DAY_NS, day_stamp, stamp_text
 
 Stamps = NDArray[np.int64]
 Boundaries = tuple[int, int, int, int]

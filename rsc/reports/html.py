@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.reports import formats, summary
-from rsc.reports.data import ReportData, SplitRecords
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
 from rsc.reports.palette import DARK, STYLES
 from rsc.reports.paths import CalendarYear, calendar, policy_path

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.reports.data import SplitRecords
-from rsc.trading.drawdowns import drawdowns
+from rsc.analysis.run_data import SplitRecords
+from rsc.trading.performance.drawdowns import drawdowns
+from rsc.trading.performance.series import series_of_records
 from rsc.trading.records import Policy
-from rsc.trading.series import series_of_records
 
 DRAWN_POINTS = 3000  # more than a wide screen has pixels for one line
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rsc.analysis.run_data import ReportData, RunFacts, SplitRecords
 from rsc.reports import formats
-from rsc.reports.data import ReportData, RunFacts, SplitRecords
 from rsc.reports.palette import STYLES
 from rsc.reports.tables import sharpe_text
-from rsc.trading.performance import Performance
+from rsc.trading.performance.metrics import Performance
 from rsc.trading.records import Cause, Phase, Policy
 
 SPLIT_NAMES = {Phase.TEST: "test split", Phase.VALIDATION: "validation split"}

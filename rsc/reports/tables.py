@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rsc.analysis.run_data import SplitRecords
 from rsc.reports import formats
-from rsc.reports.data import SplitRecords
 from rsc.reports.palette import STYLES
-from rsc.trading.performance import Performance, performance_of_records
+from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.records import Cause, Policy, Side
 
 Formatter = Callable[[float], str]

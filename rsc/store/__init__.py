@@ -3,5 +3,5 @@
 The only package that knows SQLAlchemy, Alembic and psycopg2. It stores what the
 kernel recorded and what the training reports, and it can prove that nothing was
 lost, doubled or changed; it never computes a fact that somebody else has made.
-Start with `rsc.store.store` (writing) and `rsc.store.queries` (reading).
+Start with `rsc.store.runs.writes` (writing) and `rsc.store.runs.queries` (reading).
 """

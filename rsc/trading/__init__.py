@@ -8,6 +8,6 @@ semantics are in docs/trading-semantics.md; nothing here knows Ray or a database
 
 import os as _os
 
-from rsc.trading.kernel_cache import seed_kernel_cache as _seed_kernel_cache
+from rsc.trading.kernel.kernel_cache import seed_kernel_cache as _seed_kernel_cache
 
 _seed_kernel_cache(_os.environ)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rsc.store.engine import create_engine, writing
-from rsc.store.queries import row_counts
+from rsc.store.runs.queries import row_counts
+from rsc.store.schema.engine import create_engine, writing
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 
@@ -65,7 +65,7 @@ def test_a_schema_newer_than_the_code_begins_no_run(rsc):
 
 def test_a_schema_older_than_the_code_is_refused_by_readers(rsc, monkeypatch):
     assert rsc("db", "upgrade").code == 0
-    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0099")
+    monkeypatch.setattr("rsc.store.schema.engine.head_revision", lambda: "0099")
     outcome = rsc("runs")
     assert outcome.code == 1
     assert "database rsc.db had the older schema 0003, this code needs" in outcome.sentence
@@ -98,7 +98,8 @@ def test_a_disk_that_is_full_at_once_is_one_sentence(folder):
 def test_a_folder_that_may_not_be_written_begins_no_run(folder):
     """As root too: root gives up its rights first, after everything was imported."""
     drop = (
-        "import os, rsc.training.run, rsc.cli.progress, rsc.store.engine as engine\n"
+        "import os, rsc.training.run.run, rsc.cli.terminal.progress\n"
+        "import rsc.store.schema.engine as engine\n"
         "rsc.config.load.load_run_config('run.yaml', [])\n"
         "engine.upgrade(engine.create_engine('sqlite://'))\n"
     )

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from small_run_file import RUN_FILE
 
-from rsc.store.engine import create_engine, writing
+from rsc.store.schema.engine import create_engine, writing
 
 pytestmark = [
     pytest.mark.ray,
@@ -62,7 +62,7 @@ def trained(tmp_path_factory, ray_session):
     """A folder with a run whose state says that it did not end; two checkpoints are there."""
     del ray_session
     from rsc.config.load import load_run_config
-    from rsc.training.run import train_run
+    from rsc.training.run.run import train_run
 
     folder = tmp_path_factory.mktemp("trained")
     path = folder / "run.yaml"

@@ -13,7 +13,7 @@ GENERATED = (
     "k8s/base/rayjob.yaml",
     "k8s/preflight.yaml",
     "k8s/verify.yaml",
-    "rsc/cluster/manifest.yaml",
+    "rsc/cluster/manifest/manifest.yaml",
     "helm/rsc-train/README.md",
 )
 SAID_BY_THEIR_NAMES = (
@@ -96,7 +96,7 @@ def test_kustomize_takes_the_same_objects(overlay, rayjob):
 
 
 def test_the_gpu_overlay_places_as_the_chart_does_and_the_run_asks_for_the_gpu(rayjob, tmp_path):
-    from rsc.cluster.plan import make_plan
+    from rsc.cluster.manifest.capacity import make_plan
     from rsc.config.load import load_run_config
 
     made = Objects(run("kubectl", "kustomize", "k8s/overlays/gpu").stdout)

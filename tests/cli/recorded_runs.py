@@ -9,14 +9,14 @@ import numpy as np
 
 from rsc.config.load import config_digest, config_mapping, load_run_config
 from rsc.market.build import build_market, market_digest
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
-from rsc.store.store import open_store
-from rsc.trading.baselines import run_baselines
-from rsc.trading.performance import performance_of_records
+from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
+from rsc.store.runs.writes import open_store
+from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.simulator import Simulator
+from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
-from rsc.trading.simulator import Simulator
 
 JUDGED = (Phase.VALIDATION, Phase.TEST)
 ITERATION = 2

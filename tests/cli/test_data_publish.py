@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from rsc.cli import data
-from rsc.market.bars import BarLabel, PriceAdjustment
+from rsc.cli.commands import data
+from rsc.market.prices.bars import BarLabel, PriceAdjustment
 
 RUN = {
     "name": "published",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from recorded_runs import record_run
 
-from rsc.cluster import cancelling
-from rsc.store.rows import RunState
+from rsc.cluster.runs import cancellation as cancelling
+from rsc.store.runs.rows import RunState
 
 LONGER = "rsc-train-r10"
 

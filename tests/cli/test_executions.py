@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rsc.store.executions import ExecutionFacts, ExecutionOutcome
-from rsc.store.rows import NewRun, RunState
-from rsc.store.store import open_store
+from rsc.store.runs.executions import ExecutionFacts, ExecutionOutcome
+from rsc.store.runs.rows import NewRun, RunState
+from rsc.store.runs.writes import open_store
 
 RUN = "20260101-000001-aaaa"
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from rsc.cli.figures import ratio_with_interval
-from rsc.cli.results import print_rows
-from rsc.trading.performance import Performance, performance
+from rsc.cli.terminal.numbers import ratio_with_interval
+from rsc.cli.terminal.results import print_rows
+from rsc.trading.performance.metrics import Performance, performance
 
 
 def performance_of(*returns: float) -> Performance:

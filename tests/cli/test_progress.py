@@ -5,7 +5,7 @@ import json
 
 from rich.console import Console
 
-from rsc.cli.progress import (
+from rsc.cli.terminal.progress import (
     LiveProgress,
     LoggedProgress,
     PlainProgress,
@@ -14,8 +14,8 @@ from rsc.cli.progress import (
     progress_listener,
     time_left,
 )
-from rsc.config.progress import EvaluationProgress, IterationProgress, SilentProgress
 from rsc.log import configure_logging
+from rsc.training.progress import EvaluationProgress, IterationProgress, SilentProgress
 
 
 def iteration(number: int = 1, steps: int = 250_000, total: int = 1_000_000) -> IterationProgress:

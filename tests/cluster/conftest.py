@@ -25,14 +25,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
 
 from observations import to_document
 
-from rsc.cluster.cause import Cause, CauseKind
-from rsc.cluster.causes import explain
-from rsc.cluster.client import Cluster, connect
-from rsc.cluster.manifest import read_manifest
-from rsc.cluster.observe import find_rayjob, observe
+from rsc.cluster.api.client import Cluster, connect
+from rsc.cluster.diagnosis.blocker import Cause, CauseKind
+from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.manifest.rayjob import Submission, fill, pod_templates
+from rsc.cluster.manifest.source import read_manifest
 from rsc.cluster.observed import Observed
-from rsc.cluster.rayjob import Submission, fill, pod_templates
-from rsc.cluster.submission import submit
+from rsc.cluster.runs.observe import find_rayjob, observe
+from rsc.cluster.runs.submission import submit
 
 IMAGE = os.environ.get("RSC_IMAGE", "localhost/rsc:dev")
 MANIFEST = Path(__file__).parents[2] / "k8s" / "rayjob.yaml"

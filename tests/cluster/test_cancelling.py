@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from rsc.cluster import cancelling
 from rsc.cluster.observed import Observed
+from rsc.cluster.runs import cancellation as cancelling
 from rsc.errors import CheckFailedError, UserError
 
 QUEUED = {"kueue.x-k8s.io/queue-name": "small"}

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from observations import RECORDED, read
 
-from rsc.cluster.cause import CauseKind
-from rsc.cluster.causes import explain
+from rsc.cluster.diagnosis.blocker import CauseKind
+from rsc.cluster.diagnosis.diagnose import explain
 from rsc.cluster.observed import Observed, is_finished
-from rsc.cluster.views import Phase, phase_of
+from rsc.cluster.runs.views import Phase, phase_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SENTENCES = {

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import kubectl
 
-from rsc.cluster.cause import CauseKind
-from rsc.cluster.causes import explain
-from rsc.cluster.views import Phase, phase_of, pods_of
+from rsc.cluster.diagnosis.blocker import CauseKind
+from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.runs.views import Phase, phase_of, pods_of
 
 pytestmark = pytest.mark.cluster
 

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from rsc.cluster import plan
-from rsc.cluster.rayjob import SAMPLER
+from rsc.cluster.manifest import capacity as plan
+from rsc.cluster.manifest.rayjob import SAMPLER
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
-from rsc.training.cluster_trial import trial_bundles
 from rsc.training.pods import LEARNER_RESOURCE, MAIN_RESOURCE, SAMPLER_RESOURCE
+from rsc.training.run.cluster_trial import trial_bundles
 
 
 def _counted(bundles):

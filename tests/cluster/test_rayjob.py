@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsc.cluster.groups import groups_of
-from rsc.cluster.manifest import read_manifest, shipped_manifest
-from rsc.cluster.plan import demand_of, longest_seconds, make_plan, samplers_needed
-from rsc.cluster.quantities import memory_text, quantity, ray_cpus
-from rsc.cluster.rayjob import (
+from rsc.cluster.manifest.capacity import demand_of, longest_seconds, make_plan, samplers_needed
+from rsc.cluster.manifest.groups import groups_of
+from rsc.cluster.manifest.rayjob import (
     Submission,
     fill,
     parse_resource,
@@ -20,7 +18,9 @@ from rsc.cluster.rayjob import (
     rayjob_name,
     rayjob_of,
 )
-from rsc.cluster.submission import references
+from rsc.cluster.manifest.source import read_manifest, shipped_manifest
+from rsc.cluster.quantities import memory_text, quantity, ray_cpus
+from rsc.cluster.runs.submission import references
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from conftest import IMAGE, kubectl
 
-from rsc.cluster.api_errors import ForbiddenError
-from rsc.cluster.cancelling import Cancelled, cancel
-from rsc.cluster.cause import CauseKind
-from rsc.cluster.client import connect
-from rsc.cluster.manifest import read_manifest, shipped_manifest
-from rsc.cluster.observe import find_rayjob, list_rayjobs, observe
-from rsc.cluster.rayjob import Submission, fill, rayjob_of
-from rsc.cluster.submission import submit
+from rsc.cluster.api.client import connect
+from rsc.cluster.api.errors import ForbiddenError
+from rsc.cluster.diagnosis.blocker import CauseKind
+from rsc.cluster.manifest.rayjob import Submission, fill, rayjob_of
+from rsc.cluster.manifest.source import read_manifest, shipped_manifest
+from rsc.cluster.runs.cancellation import Cancelled, cancel
+from rsc.cluster.runs.observe import find_rayjob, list_rayjobs, observe
+from rsc.cluster.runs.submission import submit
 from rsc.errors import UserError
 
 pytestmark = pytest.mark.cluster
@@ -105,7 +105,7 @@ def test_run_that_never_began_is_deleted_with_all_that_was_its_own(place):
 
 
 def test_a_job_that_cannot_come_to_its_end_says_why_and_leaves_nothing(place, monkeypatch):
-    monkeypatch.setattr("rsc.cluster.submission._HOOK_SECONDS", 30.0)
+    monkeypatch.setattr("rsc.cluster.runs.submission._HOOK_SECONDS", 30.0)
     said = []
     with pytest.raises(UserError, match="did not end within 30 s; the migrate pod waits for image"):
         submit(place.cluster, _filled(place), said.append)

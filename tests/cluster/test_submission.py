@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rsc.cluster.manifest import read_manifest, shipped_manifest
-from rsc.cluster.rayjob import Submission, fill, is_of_one_run, pod_templates
-from rsc.cluster.submission import check
+from rsc.cluster.manifest.rayjob import Submission, fill, is_of_one_run, pod_templates
+from rsc.cluster.manifest.source import read_manifest, shipped_manifest
+from rsc.cluster.runs.submission import check
 from rsc.errors import UserError
 
 

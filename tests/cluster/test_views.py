@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import pytest
 from observations import read
 
-from rsc.cli import status
+from rsc.cli.commands import status
 from rsc.cli.run_progress import Recorded
-from rsc.cluster.api_errors import ForbiddenError, explain_failure, is_absence
-from rsc.cluster.driver_log import read_progress
-from rsc.cluster.observe import _belongs, choose
+from rsc.cluster.api.errors import ForbiddenError, explain_failure, is_absence
+from rsc.cluster.diagnosis.driver_log import read_progress
 from rsc.cluster.observed import Observed
-from rsc.cluster.reading_logs import find_log
-from rsc.cluster.views import Phase, money_of, phase_of, pods_of, seconds_by_group
+from rsc.cluster.runs.logs import find_log
+from rsc.cluster.runs.observe import _belongs, choose
+from rsc.cluster.runs.views import Phase, money_of, phase_of, pods_of, seconds_by_group
 from rsc.errors import CheckFailedError, TemporaryError, UserError
 
 

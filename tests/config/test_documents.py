@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsc.config.documents import describe, line_of, parse_value, read_document, write_document
+from rsc.config.yaml_io import describe, line_of, parse_value, read_document, write_document
 from rsc.errors import UserError
 
 

@@ -19,7 +19,7 @@ from botocore.config import Config
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rsc.store.engine import create_engine, upgrade
+from rsc.store.schema.engine import create_engine, upgrade
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

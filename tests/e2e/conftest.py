@@ -25,7 +25,7 @@ from platform_under_test import Namespace, image_name, reachable_address
 from services import ObjectStore, Postgres
 from training_under_test import long_config, rsc, undisturbed_digest
 
-from rsc.market.sources import read_bytes
+from rsc.market.prices.sources import read_bytes
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from training_under_test import (
     wait_for_training,
 )
 
-from rsc.store.executions import ExecutionOutcome
+from rsc.store.runs.executions import ExecutionOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

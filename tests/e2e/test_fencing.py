@@ -7,7 +7,7 @@ from platform_under_test import wait_until
 from test_failures import COMPLETED, begin, outcomes, trains_again
 from training_under_test import assert_verified, digest_of, the_run
 
-from rsc.store.executions import ExecutionOutcome
+from rsc.store.runs.executions import ExecutionOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -18,7 +18,7 @@ from training_under_test import (
 )
 
 from rsc.market.build import market_digest
-from rsc.market.sources import DataConfig, load_bars
+from rsc.market.prices.sources import DataConfig, load_bars
 
 RUN = "rsc-train-r1"
 MANIFEST = ROOT / "k8s" / "rayjob.yaml"

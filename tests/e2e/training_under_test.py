@@ -14,10 +14,10 @@ from platform_under_test import Namespace, api_server, operator_namespace, wait_
 from records_under_test import assert_closed, assert_unbroken
 from services import ObjectStore
 
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine
-from rsc.store.executions import ExecutionRow, list_executions
-from rsc.store.queries import RunRow, find_run, list_runs
+from rsc.audit.digest import record_digest
+from rsc.store.runs.executions import ExecutionRow, list_executions
+from rsc.store.runs.queries import RunRow, find_run, list_runs
+from rsc.store.schema.engine import create_engine
 
 ROOT = Path(__file__).parents[2]
 RSC = Path(sys.executable).with_name("rsc")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars, bars_from_frame
+from rsc.market.prices.bars import Bars, bars_from_frame
 
 
 def frame(closes: list[float], stamps: list[object] | None = None, **columns: object):

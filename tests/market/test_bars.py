@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from price_tables import bars_of, frame, refusal
 
-from rsc.market.bars import bars_from_frame, check_bars, make_bars
-from rsc.market.stamps import DAY_NS
+from rsc.market.prices.bars import bars_from_frame, check_bars, make_bars
+from rsc.market.prices.timestamps import DAY_NS
 
 
 class TestPrices:

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars, make_bars
 from rsc.market.build import build_market, common_periods_per_year, market_digest
-from rsc.market.features import FeatureConfig, FileColumn, LogReturn, Rsi, compute_features
-from rsc.market.scaling import ScalingConfig, scale
-from rsc.market.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.features.indicators import (
+    FeatureConfig,
+    FileColumn,
+    LogReturn,
+    Rsi,
+    compute_features,
+)
+from rsc.market.features.scaling import ScalingConfig, scale
+from rsc.market.prices.bars import Bars, make_bars
+from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.timestamps import DAY_NS
 from rsc.market.splits import BarRange, Fold, SplitConfig, make_folds
-from rsc.market.stamps import DAY_NS
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rsc.errors import UserError
-from rsc.market.bars import Bars, make_bars
-from rsc.market.features import (
+from rsc.market.features.indicators import (
     DEFAULT_COLUMNS,
     Adx,
     Aroon,
@@ -23,8 +22,9 @@ from rsc.market.features import (
     compute_features,
     look_back_bars,
 )
-from rsc.market.stamps import DAY_NS
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.bars import Bars, make_bars
+from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.timestamps import DAY_NS
 
 
 def bars_of(closes, *, spread: float = 0.0, volume=None, **extras) -> Bars:

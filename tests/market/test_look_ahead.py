@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from rsc.errors import CheckFailedError, UserError
-from rsc.market.bars import Bars
-from rsc.market.features import (
+from rsc.market.features.indicators import (
     DEFAULT_COLUMNS,
     Adx,
     Aroon,
@@ -16,9 +15,10 @@ from rsc.market.features import (
     FeatureConfig,
     FileColumn,
 )
-from rsc.market.look_ahead import LookAheadProof, prove_no_look_ahead
-from rsc.market.scaling import ScalingConfig
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.features.look_ahead import LookAheadProof, prove_no_look_ahead
+from rsc.market.features.scaling import ScalingConfig
+from rsc.market.prices.bars import Bars
+from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
 
 USER_MODULE = """
 import numpy as np

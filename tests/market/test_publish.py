@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from rsc.errors import TemporaryError, UserError
-from rsc.market.manifest import parse_manifest
-from rsc.market.publish import publish
-from rsc.market.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.prices.price_manifest import parse_manifest
+from rsc.market.prices.publish import publish
+from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 
 CSV = """Date,Open,High,Low,Close,Volume
 2024-01-02,100,103,99,102,1000

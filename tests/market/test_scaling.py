@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsc.market.scaling import ScalingConfig, fit_statistics, scale, scaling_warm_up
+from rsc.market.features.scaling import ScalingConfig, fit_statistics, scale, scaling_warm_up
 
 
 def test_rolling_is_the_z_score_of_the_last_bars():

@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from rsc.errors import RscError, TemporaryError, UserError
-from rsc.market.sources import DataConfig, SourceConfig, load_bars, load_source, read_bytes
-from rsc.market.stamps import stamp_text
-from rsc.market.synthetic import SyntheticConfig
+from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars, load_source, read_bytes
+from rsc.market.prices.synthetic import SyntheticConfig
+from rsc.market.prices.timestamps import stamp_text
 
 HEADER = "Date,Open,High,Low,Close,Volume"
 ROWS = (

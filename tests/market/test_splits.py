@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rsc.errors import UserError
-from rsc.market.features import FeatureConfig, LogReturn
-from rsc.market.scaling import ScalingConfig
-from rsc.market.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.features.indicators import FeatureConfig, LogReturn
+from rsc.market.features.scaling import ScalingConfig
+from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.timestamps import DAY_NS, day_stamp, stamp_text
 from rsc.market.splits import BarRange, Fold, SplitConfig, cut_folds, gap_bars, make_folds
-from rsc.market.stamps import DAY_NS, day_stamp, stamp_text
-from rsc.market.synthetic import SyntheticConfig, synthetic_bars
 
 NO_GAP = {"purge_bars": 0, "embargo_bars": 0}
 

@@ -8,8 +8,8 @@ import pytest
 from price_tables import bars_of, frame, refusal
 from pydantic import ValidationError
 
-from rsc.market.sources import SourceConfig
-from rsc.market.stamps import DAY_NS, day_stamp, periods_per_year, stamp_text
+from rsc.market.prices.sources import SourceConfig
+from rsc.market.prices.timestamps import DAY_NS, day_stamp, periods_per_year, stamp_text
 
 
 class TestStamps:

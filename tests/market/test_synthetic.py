@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from rsc.market.bars import Bars
-from rsc.market.stamps import stamp_text
-from rsc.market.synthetic import LAST_DAY, SyntheticConfig, synthetic_bars
+from rsc.market.prices.bars import Bars
+from rsc.market.prices.synthetic import LAST_DAY, SyntheticConfig, synthetic_bars
+from rsc.market.prices.timestamps import stamp_text
 
 KINDS = ("trend", "mean_reversion", "random_walk", "clairvoyant")
 

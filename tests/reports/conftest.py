@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsc.reports.data import ReportData
+from rsc.analysis.run_data import ReportData
 from rsc.reports.html import render_report
 
 sys.path.insert(0, str(Path(__file__).parent))

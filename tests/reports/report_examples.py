@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.market.bars import Bars
+from rsc.analysis.run_data import LearningCurve, ReportData, RunFacts, SplitRecords
 from rsc.market.build import build_market
-from rsc.market.features import FeatureConfig
+from rsc.market.features.indicators import FeatureConfig
 from rsc.market.matrix import Market
-from rsc.market.sources import DataConfig, SourceConfig, load_bars
+from rsc.market.prices.bars import Bars
+from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 from rsc.market.splits import BarRange
-from rsc.reports.data import LearningCurve, ReportData, RunFacts, SplitRecords
-from rsc.trading.baselines import run_baselines
-from rsc.trading.performance import performance_of_records
+from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.simulator import Simulator
+from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import EpisodeState, Phase, Policy, RecordBatch, evaluation_episode_id
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator
 
 TRADING = TradingConfig(fill="next_close")
 TRAIN = BarRange(start=300, end=3000)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
-from rsc.reports.data import LearningCurve, ReportData, SplitRecords
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
 from rsc.reports.palette import STYLES
 from rsc.reports.paths import PolicyPath, calendar, policy_path, thinned
@@ -22,7 +22,7 @@ from rsc.reports.tables import (
     sharpe_text,
     trade_rows,
 )
-from rsc.trading.performance import performance
+from rsc.trading.performance.metrics import performance
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,

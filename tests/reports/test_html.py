@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
-from rsc.reports.data import LearningCurve, ReportData, SplitRecords
+from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports.html import month_strength, render_report
 from rsc.reports.palette import DARK, STYLES
 from rsc.trading.records import Policy

@@ -10,17 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from report_examples import LOOK_BACKS, TEST, VALIDATION, momentum, run_agent, sp500
 
+from rsc.analysis.load import comparable, load_report
+from rsc.analysis.run_data import ReportData
 from rsc.config.load import config_digest, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
 from rsc.market.matrix import Market
-from rsc.market.sources import DataConfig, SourceConfig
+from rsc.market.prices.sources import DataConfig, SourceConfig
 from rsc.market.splits import BarRange
-from rsc.reports.data import ReportData
 from rsc.reports.html import render_report
-from rsc.reports.load import comparable, load_report
 from rsc.reports.tables import judged
-from rsc.store.rows import (
+from rsc.store.runs.rows import (
     CheckpointKind,
     CheckpointRow,
     EvaluationRow,
@@ -30,9 +30,9 @@ from rsc.store.rows import (
     TrialContext,
     TryRow,
 )
-from rsc.store.store import SqlRunStore, open_store
-from rsc.trading.baselines import run_baselines
-from rsc.trading.performance import performance_of_records
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
 from rsc.trading.rules import TradingConfig
 

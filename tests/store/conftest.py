@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture
 def store(database_url):
     """A store on an empty database, SQLite and Postgres."""
-    from rsc.store.store import open_store
+    from rsc.store.runs.writes import open_store
 
     opened = open_store(database_url)
     yield opened

@@ -8,9 +8,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from rsc.market.matrix import Market
-from rsc.store.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
-from rsc.store.store import SqlRunStore
-from rsc.trading.performance import performance_of_records
+from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
+from rsc.store.runs.writes import SqlRunStore
+from rsc.trading.environments.simulator import Simulator
+from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (
     Phase,
     Policy,
@@ -19,7 +20,6 @@ from rsc.trading.records import (
     training_episode_ids,
 )
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator
 
 BARS, INSTRUMENTS = 300, ("ACME", "ZETA")
 PLAIN = TradingConfig(stop_loss=0.03, take_profit=0.05, fee_bps=10, slippage_bps=5)

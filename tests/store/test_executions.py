@@ -9,19 +9,19 @@ import pytest
 import sqlalchemy as sa
 from recorded_trials import begin_run, execute, new_run, play, record_run
 
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
 from rsc.errors import UserError
-from rsc.store.digest import record_digest
-from rsc.store.executions import (
+from rsc.store.runs.executions import (
     ExecutionFacts,
     ExecutionOutcome,
     execution_facts,
     list_executions,
     seconds_used,
 )
-from rsc.store.lease import SupersededError, holder_of_this_process
-from rsc.store.queries import find_run, list_tries, row_counts
-from rsc.store.rows import RunState, TryRow
-from rsc.store.verify import verify_run
+from rsc.store.runs.lease import SupersededError, holder_of_this_process
+from rsc.store.runs.queries import find_run, list_tries, row_counts
+from rsc.store.runs.rows import RunState, TryRow
 
 RUN = "20260101-000000-test"
 POD = ExecutionFacts(pod_name="head-1", pod_uid="u-1", node_name="node-1", image_digest="sha256:1")

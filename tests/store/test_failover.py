@@ -11,15 +11,15 @@ import sqlalchemy as sa
 from recorded_trials import begin_run, new_run, play, record_run
 from servers import LosingNetwork, free_port
 
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine, prepare_database
-from rsc.store.executions import ExecutionOutcome, list_executions
-from rsc.store.queries import find_run, list_runs, list_trials, row_counts
-from rsc.store.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
-from rsc.store.store import SqlRunStore, open_store
-from rsc.store.verify import verify_run
-from rsc.store.writer import SpoolingWriter
+from rsc.store.runs.executions import ExecutionOutcome, list_executions
+from rsc.store.runs.queries import find_run, list_runs, list_trials, row_counts
+from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.schema.engine import create_engine, prepare_database
+from rsc.store.spool.writer import SpoolingWriter
 
 RUN = "20260101-000000-test"
 TERMINATE = sa.text(

@@ -15,10 +15,10 @@ from recorded_trials import begin_run, play
 
 from rsc.cli.app import main
 from rsc.errors import TemporaryError, UserError
-from rsc.store.engine import create_engine, parse_url, prepare_database, writing
-from rsc.store.queries import list_runs, row_counts
-from rsc.store.store import SqlRunStore, open_store
-from rsc.store.writer import SpoolingWriter
+from rsc.store.runs.queries import list_runs, row_counts
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.schema.engine import create_engine, parse_url, prepare_database, writing
+from rsc.store.spool.writer import SpoolingWriter
 
 
 def refused(url: str) -> UserError:
@@ -108,7 +108,7 @@ def in_a_process(program: str, *, as_nobody: bool = False) -> str:
     """Run a program that prints the sentence it met; as root also without root's rights."""
     head = AS_NOBODY if as_nobody and os.geteuid() == 0 else ""
     path = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    imports = "from rsc.errors import RscError\nfrom rsc.store.store import open_store\n"
+    imports = "from rsc.errors import RscError\nfrom rsc.store.runs.writes import open_store\n"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", path + imports + head + program],
@@ -134,7 +134,7 @@ def test_a_read_only_file_and_a_read_only_folder_are_one_sentence_each():
             file.chmod(0o444)
         folder.chmod(0o555)
         write = f"""
-from rsc.store.rows import RunState
+from rsc.store.runs.rows import RunState
 try:
     store = open_store({url!r})
     store.finish_run("20260101-000000-test", 1, RunState.COMPLETED)
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
     told = in_a_process(f"""
 import resource, signal
 from recorded_trials import play
-from rsc.store.rows import TrialContext
+from rsc.store.runs.rows import TrialContext
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = open_store({url!r})
 trial = TrialContext(run_id={trial.run_id!r}, attempt=1, trial_id={trial.trial_id},

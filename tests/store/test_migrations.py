@@ -12,9 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from recorded_trials import record_run
 
+from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError, UserError
-from rsc.store import tables
-from rsc.store.engine import (
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.writes import SqlRunStore
+from rsc.store.schema import tables
+from rsc.store.schema.engine import (
     await_database,
     check_schema,
     create_engine,
@@ -24,9 +27,6 @@ from rsc.store.engine import (
     prepare_database,
     upgrade,
 )
-from rsc.store.executions import list_executions
-from rsc.store.store import SqlRunStore
-from rsc.store.verify import verify_run
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_server_that_is_away_is_a_temporary_failure_of_a_managed_start():
 
 
 def test_a_change_of_the_schema_does_not_wait_for_a_lock_for_ever(postgres_database, monkeypatch):
-    monkeypatch.setattr("rsc.store.engine._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("rsc.store.schema.engine._LOCK_TIMEOUT", "200ms")
     engine, other = create_engine(postgres_database), create_engine(postgres_database)
     upgrade(engine, "0001")
     with other.begin() as connection:
@@ -221,7 +221,7 @@ def test_a_schema_newer_than_the_code_is_refused_in_a_sentence(engine):
 
 def test_a_schema_older_than_the_code_names_the_command(engine, monkeypatch):
     upgrade(engine)
-    monkeypatch.setattr("rsc.store.engine.head_revision", lambda: "0004")
+    monkeypatch.setattr("rsc.store.schema.engine.head_revision", lambda: "0004")
     with pytest.raises(UserError, match="had the older schema 0003, this code needs 0004") as e:
         check_schema(engine)
     assert e.value.hint == "Run `rsc db upgrade`."

@@ -9,9 +9,13 @@ import sqlalchemy as sa
 from recorded_trials import begin_run, play, record_run
 from servers import make_certificates, pgbouncer
 
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.digest import record_digest
-from rsc.store.engine import (
+from rsc.store.runs.queries import list_runs, row_counts
+from rsc.store.runs.reset import ResetScope, plan_reset, reset
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.schema.engine import (
     check_schema,
     create_engine,
     current_revision,
@@ -20,11 +24,7 @@ from rsc.store.engine import (
     prepare_database,
     upgrade,
 )
-from rsc.store.queries import list_runs, row_counts
-from rsc.store.reset import ResetScope, plan_reset, reset
-from rsc.store.store import SqlRunStore, open_store
-from rsc.store.verify import verify_run
-from rsc.store.writer import SpoolingWriter
+from rsc.store.spool.writer import SpoolingWriter
 
 RUN = "20260101-000000-test"
 # Asked by a client of the pooler: what earlier clients left behind in the server's session.

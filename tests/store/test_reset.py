@@ -10,15 +10,15 @@ import pytest
 import sqlalchemy as sa
 from recorded_trials import begin_run, execute, new_run, record_run
 
+from rsc.audit.verify import verify_run
 from rsc.errors import UserError
-from rsc.store import tables
-from rsc.store.engine import create_engine
-from rsc.store.executions import list_executions
-from rsc.store.queries import count_tries, list_runs, list_trials, row_counts
-from rsc.store.reset import ResetScope, plan_reset, reset
-from rsc.store.rows import RunState, TryRow
-from rsc.store.store import open_store
-from rsc.store.verify import verify_run
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.queries import count_tries, list_runs, list_trials, row_counts
+from rsc.store.runs.reset import ResetScope, plan_reset, reset
+from rsc.store.runs.rows import RunState, TryRow
+from rsc.store.runs.writes import open_store
+from rsc.store.schema import tables
+from rsc.store.schema.engine import create_engine
 
 
 def remove(store, scope):

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from recorded_trials import BARS, PLAIN, begin_run, judge, random_market
 
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.digest import record_digest
-from rsc.store.lease import SupersededError
-from rsc.store.queries import list_evaluations, list_iterations, row_counts
-from rsc.store.rows import Cut, IterationRow
-from rsc.store.verify import verify_run
-from rsc.store.writer import SpoolingWriter
+from rsc.store.runs.lease import SupersededError
+from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
+from rsc.store.runs.rows import Cut, IterationRow
+from rsc.store.spool.writer import SpoolingWriter
+from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, training_episode_ids
-from rsc.trading.simulator import Simulator
 
 ACCOUNTS = 6
 EMPTY = Cut(iteration=0, open_episodes=np.zeros(0, EPISODE_DTYPE))

@@ -10,12 +10,11 @@ import pytest
 import sqlalchemy as sa
 from recorded_trials import INSTRUMENTS, begin_run, execute, joined, new_run, play, record_run
 
+from rsc.audit.digest import record_digest
 from rsc.errors import RscError, UserError
-from rsc.store.columns import OPERATIONS
-from rsc.store.digest import record_digest
-from rsc.store.engine import reading
-from rsc.store.lease import SupersededError, holder_of_this_process
-from rsc.store.queries import (
+from rsc.store.records.reading import read_rows
+from rsc.store.runs.lease import SupersededError, holder_of_this_process
+from rsc.store.runs.queries import (
     count_tries,
     find_run,
     list_checkpoints,
@@ -29,9 +28,10 @@ from rsc.store.queries import (
     read_trades,
     row_counts,
 )
-from rsc.store.reading import read_rows
-from rsc.store.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
-from rsc.store.store import SqlRunStore
+from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
+from rsc.store.runs.writes import SqlRunStore
+from rsc.store.schema.columns import OPERATIONS
+from rsc.store.schema.engine import reading
 from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
 
 RUN = "20260101-000000-test"

@@ -12,9 +12,9 @@ from recorded_trials import begin_run, play
 from servers import Certificates, LosingNetwork, make_certificates, tls_postgres
 
 from rsc.errors import UserError
-from rsc.store.engine import create_engine, portable_url
-from rsc.store.queries import row_counts
-from rsc.store.store import SqlRunStore, open_store
+from rsc.store.runs.queries import row_counts
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.schema.engine import create_engine, portable_url
 
 
 @dataclass(frozen=True)

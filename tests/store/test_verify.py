@@ -13,17 +13,17 @@ import pytest
 import sqlalchemy as sa
 from recorded_trials import LEVERAGED, PLAIN, begin_run, execute, play, random_market, record_run
 
-from rsc.store import tables
-from rsc.store.column_types import UtcTimestamp
-from rsc.store.columns import EPISODES, OPERATIONS, STEPS, TRADES, ColumnKind
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine
-from rsc.store.reading import read_rows
-from rsc.store.replay import replayer
-from rsc.store.rows import RunState
-from rsc.store.sealing import plain_checksum
-from rsc.store.store import open_store
-from rsc.store.verify import verify_run
+from rsc.audit.digest import record_digest
+from rsc.audit.replay import replayer
+from rsc.audit.verify import verify_run
+from rsc.store.records.reading import read_rows
+from rsc.store.runs.rows import RunState
+from rsc.store.runs.sealing import plain_checksum
+from rsc.store.runs.writes import open_store
+from rsc.store.schema import tables
+from rsc.store.schema.column_types import UtcTimestamp
+from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES, ColumnKind
+from rsc.store.schema.engine import create_engine
 
 RUN = "20260101-000000-test"
 TABLES = {table.name: table for table in (EPISODES, STEPS, TRADES, OPERATIONS)}
@@ -109,7 +109,7 @@ def test_any_changed_value_of_any_column_is_found_and_its_row_named(recorded, ta
 def test_a_value_as_extreme_as_the_column_can_hold_is_found_also_with_replay(
     recorded, table, column, monkeypatch
 ):
-    monkeypatch.setattr("rsc.store.chunks._STEPS_IN_A_CHUNK", 500)  # several of them
+    monkeypatch.setattr("rsc.audit.chunks._STEPS_IN_A_CHUNK", 500)  # several of them
     row = one_row(recorded.store, table, column)
     replay = replayer(random_market(), PLAIN)
     for changed in extreme_values(table, column):

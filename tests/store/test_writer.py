@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from recorded_trials import begin_run, judge, play
 
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
 from rsc.errors import RscError, TemporaryError, UserError
-from rsc.store.digest import record_digest
-from rsc.store.lease import SupersededError
-from rsc.store.queries import list_evaluations, list_iterations, row_counts
-from rsc.store.rows import IterationRow
-from rsc.store.spool import Spool, Write, from_bytes, to_bytes
-from rsc.store.store import SqlRunStore, open_store
-from rsc.store.verify import verify_run
-from rsc.store.writer import SpoolingWriter
+from rsc.store.runs.lease import SupersededError
+from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
+from rsc.store.runs.rows import IterationRow
+from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.spool.spool import Spool, Write, from_bytes, to_bytes
+from rsc.store.spool.writer import SpoolingWriter
 from rsc.trading.records import Phase, Policy
 
 RUN = "20260101-000000-test"
@@ -195,8 +195,8 @@ import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from recorded_trials import play
 from rsc.errors import UserError
-from rsc.store.rows import TrialContext
-from rsc.store.spool import Spool, Write
+from rsc.store.runs.rows import TrialContext
+from rsc.store.spool.spool import Spool, Write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 batch = play({trial.trial_id})[0]
 trial = TrialContext(run_id="r", attempt=1, trial_id={trial.trial_id}, instruments=("A", "B"))
@@ -245,10 +245,10 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from recorded_trials import play
-from rsc.store.engine import create_engine
-from rsc.store.rows import TrialContext
-from rsc.store.store import SqlRunStore
-from rsc.store.writer import SpoolingWriter
+from rsc.store.schema.engine import create_engine
+from rsc.store.runs.rows import TrialContext
+from rsc.store.runs.writes import SqlRunStore
+from rsc.store.spool.writer import SpoolingWriter
 trial = TrialContext(run_id="killed", attempt=int(sys.argv[1]), trial_id={killed.trial_id},
                      instruments=("ACME", "ZETA"))
 writer = SpoolingWriter(lambda: SqlRunStore(create_engine({database_url!r})),

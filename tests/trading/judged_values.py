@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.trading.performance import Performance, performance
+from rsc.trading.performance.metrics import Performance, performance
 
 
 def of_values(

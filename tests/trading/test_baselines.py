@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
-from rsc.trading.baselines import (
+from rsc.trading.environments.baselines import (
     BASELINES,
     BaselineConfig,
     baseline_actions,
@@ -19,7 +19,7 @@ from rsc.trading.baselines import (
     run_baselines,
     sma_is_long,
 )
-from rsc.trading.performance import performance_of_records
+from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (
     EpisodeState,
     OperationKind,

@@ -14,8 +14,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from market_factory import join_markets, one_instrument, random_bars
 
 from rsc.market.splits import BarRange
-from rsc.trading.environment import TradingEnv, TradingVectorEnv
-from rsc.trading.episodes import EpisodeConfig
+from rsc.trading.environments.environment import TradingEnv, TradingVectorEnv
+from rsc.trading.environments.episodes import EpisodeConfig
 from rsc.trading.records import EpisodeState
 from rsc.trading.rules import TradingConfig
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rsc.errors import UserError
 from rsc.market.splits import BarRange, Fold
-from rsc.trading.episodes import EpisodeConfig, EpisodeSampler, require_room
+from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler, require_room
 
 RANGES = (BarRange(29, 529), BarRange(100, 400))
 WORD = st.integers(0, 2**64 - 1)

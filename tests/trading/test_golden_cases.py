@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from market_factory import make_market
 
+from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import Cause, OperationKind, OrderStatus, Phase, Side
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator
 
 PAGE = Path(__file__).parents[2] / "docs" / "trading-semantics.md"
 CASES = json.loads(PAGE.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0])

@@ -16,9 +16,9 @@ import pytest
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.trading.environment import TradingVectorEnv
+from rsc.trading.environments.environment import TradingVectorEnv
 from rsc.trading.records import Cause, EpisodeState
 
 GOLDEN = Path(__file__).with_name("golden_run.json")

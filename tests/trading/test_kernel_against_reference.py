@@ -15,6 +15,7 @@ from market_factory import join_markets
 from random_worlds import configs, instrument, sticky_actions, worlds
 from reference import Account, Bar
 
+from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import (
     EPISODE_DTYPE,
     OPERATION_DTYPE,
@@ -24,7 +25,6 @@ from rsc.trading.records import (
     OrderStatus,
     Phase,
 )
-from rsc.trading.simulator import Simulator
 
 EPISODES, EXAMPLES = 100, 150
 STEPS = 25

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rsc.trading.kernel_cache import seed_kernel_cache
+from rsc.trading.kernel.kernel_cache import seed_kernel_cache
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from market_factory import join_markets
 from random_worlds import configs, instrument, sticky_actions, worlds
 
+from rsc.trading.environments.simulator import Simulator, gather_windows
 from rsc.trading.records import Phase
-from rsc.trading.simulator import Simulator, gather_windows
 
 COUNT, BARS, WINDOW = 12, 40, 4
 few = settings(max_examples=40, deadline=None)

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 import rsc.market
 from rsc.errors import UserError
-from rsc.trading import performance as metrics
-from rsc.trading.performance import METRIC_NAMES, judge, performance
+from rsc.trading.performance import metrics
+from rsc.trading.performance.metrics import METRIC_NAMES, judge, performance
+from rsc.trading.performance.series import account_series, apart, series_of_records, stitch
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
     TRADE_DTYPE,
     EpisodeState,
 )
-from rsc.trading.series import account_series, apart, series_of_records, stitch
 
 SP500 = Path(next(iter(rsc.market.__path__))) / "data" / "sp500_daily.csv"
 SPECIFICATION = Path(__file__).parents[2] / "docs" / "performance-metrics.md"

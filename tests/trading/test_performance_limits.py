@@ -9,8 +9,8 @@ import pytest
 from judged_values import of_values
 
 from rsc.errors import UserError
-from rsc.trading.performance import judge
-from rsc.trading.series import AccountSeries, account_series, stitch
+from rsc.trading.performance.metrics import judge
+from rsc.trading.performance.series import AccountSeries, account_series, stitch
 
 
 def test_a_growth_too_large_to_annualise_has_no_annual_return_and_no_calmar() -> None:

@@ -7,9 +7,9 @@ import pytest
 from market_factory import make_market
 from pydantic import ValidationError
 
+from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import Cause, OrderStatus, Phase
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator
 
 FREE = {
     "initial_portfolio_value": 1000,

@@ -13,15 +13,15 @@ from market_factory import join_markets, make_market, one_instrument, random_bar
 
 import rsc.trading
 from rsc.errors import RscError
-from rsc.market.bars import bars_from_frame
 from rsc.market.build import build_market
-from rsc.market.features import FeatureConfig, LogReturn
-from rsc.market.scaling import ScalingConfig
-from rsc.trading import step_kernel
-from rsc.trading.kernel_source import KERNEL_MODULES
+from rsc.market.features.indicators import FeatureConfig, LogReturn
+from rsc.market.features.scaling import ScalingConfig
+from rsc.market.prices.bars import bars_from_frame
+from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
+from rsc.trading.kernel import step_kernel
+from rsc.trading.kernel.kernel_source import KERNEL_MODULES
 from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState, Phase, Policy
 from rsc.trading.rules import TradingConfig
-from rsc.trading.simulator import Simulator, account_size, gather_windows
 
 FREE = TradingConfig(
     initial_portfolio_value=1000, fee_bps=0, slippage_bps=0, borrow_rate=0, financing_rate=0
@@ -294,18 +294,18 @@ def test_the_account_part_grows_by_the_cool_down():
 
 def test_the_compile_cache_knows_every_module_of_the_kernel():
     folder = Path(rsc.trading.__file__).parent
-    found, todo = set(), ["step_kernel", "bar"]
+    found, todo = set(), ["kernel/step_kernel", "kernel/bar", "kernel/params"]
     while todo:
         name = todo.pop()
         found.add(name)
         tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
         imported = {
-            node.module.removeprefix("rsc.trading.")
+            node.module.removeprefix("rsc.trading.").replace(".", "/")
             for node in ast.walk(tree)
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rsc.trading.")
         }
         todo += sorted(imported - found)
-    assert found - {"kernel_source"} == set(KERNEL_MODULES)
+    assert found - {"kernel/kernel_source", "rules"} == set(KERNEL_MODULES)
 
 
 def test_drained_records_do_not_change_afterwards():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import rsc.market
 from rsc.errors import UserError
-from rsc.trading import statistics
+from rsc.trading.performance import statistics
 
 SP500 = Path(next(iter(rsc.market.__path__))) / "data" / "sp500_daily.csv"
 FUND = {"skew": -2.448, "kurt": 10.164}  # Bailey & López de Prado 2012: monthly, 24 months

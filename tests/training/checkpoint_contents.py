@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rsc.training.checkpoints import FolderCheckpoints
+from rsc.training.checkpoints.local import FolderCheckpoints
 
 DIGEST = "d" * 64
 CALLS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir"}

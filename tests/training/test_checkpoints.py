@@ -12,8 +12,8 @@ import pytest
 from checkpoint_contents import DIGEST, save
 
 from rsc.errors import UserError
-from rsc.training.checkpoints import FolderCheckpoints, open_checkpoint, standing
-from rsc.training.storage import Storage
+from rsc.training.checkpoints.local import FolderCheckpoints, open_checkpoint, standing
+from rsc.training.checkpoints.storage import Storage
 
 
 @pytest.fixture

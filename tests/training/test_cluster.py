@@ -11,11 +11,11 @@ from processes import living_processes
 from ray_cluster import pod_like_cluster
 from training_runs import small_tree, start_rsc, write_run_file
 
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine
-from rsc.store.executions import list_executions
-from rsc.store.queries import find_run
-from rsc.store.verify import verify_run
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.queries import find_run
+from rsc.store.schema.engine import create_engine
 
 pytestmark = [
     pytest.mark.ray,

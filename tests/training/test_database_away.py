@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from training_runs import small_tree, start_rsc, write_run_file
 
-from rsc.store.engine import create_engine
-from rsc.store.executions import list_executions
-from rsc.store.queries import list_runs
-from rsc.store.verify import verify_run
+from rsc.audit.verify import verify_run
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.queries import list_runs
+from rsc.store.schema.engine import create_engine
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 

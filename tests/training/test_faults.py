@@ -17,13 +17,13 @@ import ray
 from processes import living_processes
 from training_runs import prepared, small_config, small_tree, start_rsc, write_run_file
 
-from rsc.market.sources import read_bytes
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine
-from rsc.store.executions import list_executions
-from rsc.store.queries import find_run, list_iterations, list_runs, list_trials
-from rsc.store.verify import verify_run
-from rsc.training.trial import build_algorithm
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
+from rsc.market.prices.sources import read_bytes
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.queries import find_run, list_iterations, list_runs, list_trials
+from rsc.store.schema.engine import create_engine
+from rsc.training.trial.trial import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 

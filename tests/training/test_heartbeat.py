@@ -7,9 +7,9 @@ import time
 import pytest
 
 from rsc.errors import TemporaryError, UserError
-from rsc.store.lease import SupersededError
-from rsc.store.store import SqlRunStore
-from rsc.training import recorder
+from rsc.store.runs.lease import SupersededError
+from rsc.store.runs.writes import SqlRunStore
+from rsc.training.recording import recorder
 
 
 @pytest.fixture

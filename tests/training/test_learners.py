@@ -14,9 +14,9 @@ import pytest
 import torch
 from training_runs import prepared, small_config
 
-from rsc.training.policy import action_scores
-from rsc.training.replay import join_accounts
-from rsc.training.trial import build_algorithm
+from rsc.training.algorithms.policy import action_scores
+from rsc.training.algorithms.replay_buffer import join_accounts
+from rsc.training.trial.trial import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
 

@@ -12,12 +12,12 @@ import ray
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.trading.records import Phase, Policy
-from rsc.training.evaluation import evaluate, evaluate_baselines, greedy_decisions
-from rsc.training.plan import TrialPlan
-from rsc.training.trial import build_algorithm
+from rsc.training.trial.evaluation import evaluate, evaluate_baselines, greedy_decisions
+from rsc.training.trial.trial import build_algorithm
+from rsc.training.trial_plan import TrialPlan
 
 pytestmark = [
     pytest.mark.learning,

@@ -10,14 +10,14 @@ import time
 import pytest
 from training_runs import small_config, small_tree, start_rsc, write_run_file
 
+from rsc.audit.verify import verify_run
 from rsc.cli.app import main
-from rsc.store.engine import create_engine
-from rsc.store.executions import list_executions
-from rsc.store.queries import find_run, list_checkpoints, list_runs, list_trials
-from rsc.store.store import open_store
-from rsc.store.verify import verify_run
-from rsc.training.starting import NO_DIGEST, create_run
-from rsc.training.watch import StopReason, Watch
+from rsc.store.runs.executions import list_executions
+from rsc.store.runs.queries import find_run, list_checkpoints, list_runs, list_trials
+from rsc.store.runs.writes import open_store
+from rsc.store.schema.engine import create_engine
+from rsc.training.run.admission import NO_DIGEST, create_run
+from rsc.training.run.stopping import StopReason, Watch
 
 pytestmark = [pytest.mark.xdist_group("managed"), pytest.mark.timeout(900)]
 

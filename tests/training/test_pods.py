@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from rsc.config.training import ResourcesConfig
-from rsc.training.cluster_trial import trial_bundles
 from rsc.training.pods import PodClock, group_of, name_of
+from rsc.training.run.cluster_trial import trial_bundles
 
 
 def node(group, host, *, alive=True, labels=None):
@@ -107,8 +107,10 @@ def test_a_trial_asks_for_its_gang_with_the_gpu_where_it_learns():
 
 
 def test_a_driver_that_only_places_trials_loads_neither_torch_nor_rllib():
-    program = "import sys, rsc.training.run, rsc.training.cluster_trial; print(*sys.modules)"
+    program = (
+        "import sys, rsc.training.run.run, rsc.training.run.cluster_trial; print(*sys.modules)"
+    )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = set(said.stdout.decode().split())
-    assert "rsc.training.task" in loaded
+    assert "rsc.training.trial.task" in loaded
     assert not loaded & {"torch", "ray.rllib"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 
-from rsc.training.policy import action_scores, epsilon_greedy, greedy, sample_categorical
+from rsc.training.algorithms.policy import action_scores, epsilon_greedy, greedy, sample_categorical
 
 
 def test_greedy_takes_the_first_of_equal_scores():

@@ -8,10 +8,10 @@ import pytest
 from checkpoint_contents import DIGEST, save
 
 from rsc.errors import UserError
-from rsc.objects import delete_objects, list_objects, read_object, write_object
-from rsc.training.checkpoints import FolderCheckpoints
-from rsc.training.remote_checkpoints import RemoteCheckpoints, fetch_checkpoint
-from rsc.training.storage import Storage
+from rsc.s3 import delete_objects, list_objects, read_object, write_object
+from rsc.training.checkpoints.local import FolderCheckpoints
+from rsc.training.checkpoints.remote import RemoteCheckpoints, fetch_checkpoint
+from rsc.training.checkpoints.storage import Storage
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_a_second_upload_that_is_cut_off_leaves_the_first(place, monkeypatch, wr
             raise KeyboardInterrupt
         write_object(uri, content)
 
-    monkeypatch.setattr("rsc.training.remote_checkpoints.write_object", write_some)
+    monkeypatch.setattr("rsc.training.checkpoints.remote.write_object", write_some)
     with pytest.raises(KeyboardInterrupt):
         save(place("first"), 7, b"new")
-    monkeypatch.setattr("rsc.training.remote_checkpoints.write_object", write_object)
+    monkeypatch.setattr("rsc.training.checkpoints.remote.write_object", write_object)
     for machine in ("first", "second"):  # the first has the newer one on its disk
         found = place(machine).newest(config_digest=DIGEST)
         assert (found.path / "learner" / "state.pkl").read_bytes() == b"old"

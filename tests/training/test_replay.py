@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsc.training.replay import ReplayRing
+from rsc.training.algorithms.replay_buffer import ReplayRing
 
 
 def fragment(rewards, *, terminated=(), truncated=(), first_row=0):

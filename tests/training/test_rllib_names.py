@@ -13,7 +13,14 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 DECISION = REPOSITORY / "docs/adr/0002-rllib-orchestrates-arrays-flow.md"
-MODULES = ("algorithms.base", "algorithms.dqn", "algorithms.ppo", "env_runner", "learner", "replay")
+MODULES = (
+    "algorithms.base",
+    "algorithms.dqn",
+    "algorithms.ppo",
+    "algorithms.env_runner",
+    "algorithms.learner",
+    "algorithms.replay_buffer",
+)
 
 
 def is_private(name):

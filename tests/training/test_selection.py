@@ -13,15 +13,15 @@ from training_runs import small_config, small_tree
 
 from rsc.cli.app import main
 from rsc.config.load import config_from_mapping
-from rsc.config.progress import SilentProgress
 from rsc.config.run import RunConfig
-from rsc.store.engine import create_engine
-from rsc.store.queries import list_evaluations, list_trials
-from rsc.store.rows import RunState
+from rsc.store.runs.queries import list_evaluations, list_trials
+from rsc.store.runs.rows import RunState
+from rsc.store.schema.engine import create_engine
 from rsc.trading.records import Phase, Policy
-from rsc.training.run import train_run
-from rsc.training.trial import Selection
-from rsc.training.watch import RunInterruptedError
+from rsc.training.progress import SilentProgress
+from rsc.training.run.run import train_run
+from rsc.training.run.stopping import RunInterruptedError
+from rsc.training.trial.trial import Selection
 
 pytestmark = pytest.mark.xdist_group("contract")
 

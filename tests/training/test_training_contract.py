@@ -11,13 +11,19 @@ import pytest
 from sqlalchemy.engine import Engine
 from training_runs import small_config
 
-from rsc.store.digest import record_digest
-from rsc.store.engine import create_engine
-from rsc.store.queries import find_run, list_evaluations, list_iterations, list_trials, row_counts
-from rsc.store.verify import verify_run
+from rsc.audit.digest import record_digest
+from rsc.audit.verify import verify_run
+from rsc.store.runs.queries import (
+    find_run,
+    list_evaluations,
+    list_iterations,
+    list_trials,
+    row_counts,
+)
+from rsc.store.schema.engine import create_engine
 from rsc.trading.records import Phase, Policy
-from rsc.training.results import RunResult
-from rsc.training.run import train_run
+from rsc.training.run.results import RunResult
+from rsc.training.run.run import train_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
 

@@ -18,9 +18,9 @@ import yaml
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.market.build import build_market
-from rsc.market.sources import load_bars
+from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.training.plan import TrialPlan
+from rsc.training.trial_plan import TrialPlan
 
 
 def small_tree(algorithm: str = "dqn", *, runners: int = 0, learners: int = 0) -> dict[str, Any]:

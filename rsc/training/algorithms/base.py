@@ -7,7 +7,7 @@ so a checkpoint is a plain cut. A runner that died is brought back by RLlib, set
 the state of its last answer and asked again: same bytes as if it had lived, also where
 nobody saw it die.
 
-Not here: evaluation, early stopping, the database (`rsc.training.trial`).
+Not here: evaluation, early stopping, the database (`rsc.training.trial.trial`).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
+from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import EPISODE_DTYPE, RecordBatch
-from rsc.trading.simulator import Simulator
-from rsc.training.env_runner import (
+from rsc.training.algorithms.env_runner import (
     ACCOUNTS_KEY,
     Reply,
     episode_returns,
     replies_in,
 )
-from rsc.training.learner import STATE_AFTER_UPDATE
-from rsc.training.plan import TrialPlan
-from rsc.training.replay import Columns
+from rsc.training.algorithms.learner import STATE_AFTER_UPDATE
+from rsc.training.algorithms.replay_buffer import Columns
+from rsc.training.trial_plan import TrialPlan
 
 PROGRESS_KEY = "rsc_progress"
 # On a cluster an answer may also get lost without an actor dying: then it is asked again,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-from rsc.training.env_runner import BatchEnvRunner, action_space, observation_space
-from rsc.training.plan import TrialPlan
+from rsc.training.algorithms.env_runner import BatchEnvRunner, action_space, observation_space
 from rsc.training.pods import LEARNER_RESOURCE, SAMPLER_RESOURCE
+from rsc.training.trial_plan import TrialPlan
 
 # An env runner that raised ends itself after this pause and is started again.
 _RESTART_DELAY_SECONDS = 5

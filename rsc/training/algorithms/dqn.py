@@ -19,12 +19,12 @@ from ray.rllib.core.columns import Columns as RLlibColumns
 from ray.rllib.core.learner.utils import update_target_network
 
 from rsc.config.training import DqnConfig
-from rsc.trading.simulator import account_size
+from rsc.trading.environments.simulator import account_size
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.env_runner import Reply
-from rsc.training.learner import PointerLearner, mean_statistics
-from rsc.training.plan import Stream, generator
-from rsc.training.replay import Columns, ReplayRing, join_accounts
+from rsc.training.algorithms.env_runner import Reply
+from rsc.training.algorithms.learner import PointerLearner, mean_statistics
+from rsc.training.algorithms.replay_buffer import Columns, ReplayRing, join_accounts
+from rsc.training.trial_plan import Stream, generator
 
 RING_KEY = "replay"
 

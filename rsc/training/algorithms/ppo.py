@@ -20,10 +20,10 @@ from ray.rllib.core.columns import Columns as RLlibColumns
 
 from rsc.config.training import PpoConfig
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.env_runner import Reply
-from rsc.training.learner import PointerLearner, mean_statistics
-from rsc.training.plan import Stream, generator
-from rsc.training.replay import Columns, join_accounts
+from rsc.training.algorithms.env_runner import Reply
+from rsc.training.algorithms.learner import PointerLearner, mean_statistics
+from rsc.training.algorithms.replay_buffer import Columns, join_accounts
+from rsc.training.trial_plan import Stream, generator
 
 
 class PointerPPOConfig(PPOConfig):

@@ -1,0 +1,252 @@
+"""Proof that the records of a run are complete, unchanged and add up.
+
+Everything is read again and compared: checksums, counts, states, sums, steps against
+operations, operations against trades, evaluations against the episodes they judge,
+executions against the attempts of the run, and what each trial held when it ended.
+Findings name table, key and what was expected. With a replay function every portfolio
+value is also derived again from operations and bars (`rsc.audit.replay`). A run of any
+size is walked in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from rsc.audit.chunks import Chunk, chunks
+from rsc.audit.digest import RecordDigest
+from rsc.audit.evaluation_checks import check_evaluations
+from rsc.audit.execution_checks import check_executions
+from rsc.audit.fill_checks import (
+    check_operations,
+    check_steps_against_operations,
+    check_trades,
+)
+from rsc.audit.findings import Finding, Findings
+from rsc.audit.step_checks import (
+    check_counts,
+    check_episodes,
+    check_log_rewards,
+    check_rows,
+    check_steps,
+    check_sums,
+)
+from rsc.errors import RscError
+from rsc.store.records.encoding import TRIAL_SHIFT
+from rsc.store.runs.executions import ExecutionOutcome, executions_in
+from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
+from rsc.store.runs.rows import RunState
+from rsc.store.runs.sealing import Seal, plain_checksum, seal
+from rsc.store.schema import tables
+from rsc.store.schema.column_types import JsonDocument
+from rsc.store.schema.engine import check_schema, reading
+
+ReplayFunction: TypeAlias = Callable[[Chunk, Findings], None]
+ProgressFunction: TypeAlias = Callable[[int], None]
+_ENDED = {RunState.COMPLETED, RunState.INTERRUPTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What `verify_run` found.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    findings : tuple of Finding
+        The first of each table.
+    total : int
+        All of them.
+    episode_count, step_count, execution_count : int
+        How many rows were looked at.
+    records_sha256 : str
+        Digest of what is recorded now (`rsc.audit.digest`).
+    replayed : bool
+        Whether portfolio values were derived again.
+    """
+
+    run_id: str
+    findings: tuple[Finding, ...]
+    total: int
+    episode_count: int
+    step_count: int
+    execution_count: int
+    records_sha256: str
+    replayed: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return self.total == 0
+
+
+def verify_run(
+    engine: Engine,
+    run_id: str,
+    replay: ReplayFunction | None = None,
+    *,
+    progress: ProgressFunction | None = None,
+) -> VerifyResult:
+    """Check everything a run has recorded.
+
+    Parameters
+    ----------
+    engine, run_id
+        The database and the run.
+    replay : callable, optional
+        From `rsc.audit.replay.replayer`.
+    progress : callable, optional
+        Called with the number of steps looked at so far.
+
+    Raises
+    ------
+    UserError
+        When the run is unknown or the schema is not that of this code.
+    """
+    check_schema(engine)
+    findings, digest, episodes, steps = Findings(), RecordDigest(), 0, 0
+    # What is not finite any more is equal to nothing, so it is found.
+    overflow = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with overflow, reading(engine) as connection:
+        run = run_in(connection, run_id)
+        trials = trials_in(connection, run_id)
+        _check_run(connection, run, trials, findings)
+        executions = check_executions(connection, run, findings)
+        resumable = _left_a_rest(connection, run)
+        for trial in trials:
+            _check_seal(connection, trial, findings)
+            _check_plain_rows(connection, trial, findings)
+            digest.begin(trial)
+            for chunk in chunks(connection, trial.trial_id):
+                digest.add(chunk)
+                check_chunk(chunk, run, trial, findings, resumable=resumable)
+                if replay is not None:
+                    replay(chunk, findings)
+                episodes += len(chunk.episodes)
+                steps += len(chunk.steps.records)
+                if progress is not None:
+                    progress(steps)
+            digest.end(connection, trial)
+            whole = not resumable and trial.state in _ENDED
+            check_evaluations(connection, trial.trial_id, findings, ended=whole)
+    return VerifyResult(
+        run_id=run_id,
+        findings=tuple(findings.told),
+        total=findings.total,
+        episode_count=episodes,
+        step_count=steps,
+        execution_count=executions,
+        records_sha256=digest.text(),
+        replayed=replay is not None,
+    )
+
+
+def check_chunk(
+    chunk: Chunk, run: RunRow, trial: TrialRow, findings: Findings, *, resumable: bool = False
+) -> None:
+    """Check some episodes and all that belongs to them.
+
+    Where the run is `resumable`, episodes may wait for the next start to go on with them.
+    """
+    check_rows(chunk, findings)
+    check_counts(chunk, findings)
+    ended = not resumable and (trial.state in _ENDED or run.state in _ENDED)
+    check_episodes(chunk, findings, ended=ended)
+    check_sums(chunk, findings)
+    check_steps(chunk, findings)
+    check_operations(chunk, findings)
+    check_steps_against_operations(chunk, findings)
+    check_trades(chunk, findings)
+    trading = run.config.get("trading", {})
+    if trading and trading.get("reward", {}).get("kind", "log_return") == "log_return":
+        check_log_rewards(chunk, findings, floor=float(trading.get("ruin_fraction", 0.01)))
+
+
+def _left_a_rest(connection: Connection, run: RunRow) -> bool:
+    """Return whether episodes may still be running in a run that ended in order.
+
+    A start that was lost leaves episodes beyond the last checkpoint. The next one takes
+    them back when it begins to train; if it is interrupted before that, they stay a while.
+    """
+    if run.state is not RunState.INTERRUPTED:
+        return False
+    left = {ExecutionOutcome.LOST, ExecutionOutcome.SUPERSEDED}
+    return any(row.outcome in left for row in executions_in(connection, run.run_id))
+
+
+def _check_run(
+    connection: Connection, run: RunRow, trials: tuple[TrialRow, ...], findings: Findings
+) -> None:
+    _check_belonging(connection, trials, findings)
+    if run.state is RunState.COMPLETED and not trials:
+        what = "completed without a trial, must have one"
+        findings.add(Finding("training_runs", f"run_id {run.run_id}", what))
+    for trial in trials:
+        if trial.state not in {RunState.COMPLETED, run.state}:
+            what = f"state was {trial.state}, must be {run.state} as its run is"
+            findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+
+
+def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+    """Compare what an ended trial holds with what it held when it ended."""
+    if trial.digest is None:
+        return
+    now = seal(connection, trial.trial_id)
+    for field in fields(Seal):
+        was, found = getattr(trial, field.name), getattr(now, field.name)
+        if was != found:
+            what = f"{field.name} was {was} when the trial ended, its rows give {found}"
+            findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+
+
+def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+    """Every iteration and evaluation has the checksum of its values.
+
+    Of a document on SQLite it is that of its text; on Postgres the text is the server's.
+    """
+    as_stored = connection.dialect.name == "sqlite"
+    for table in (tables.iterations, tables.evaluations):
+        columns = [_text_of(column) if as_stored else column for column in table.columns]
+        query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
+        for row in connection.execute(query).mappings():
+            expected = _plain_checksum(table, dict(row), as_stored=as_stored)
+            if row["checksum"] != expected:
+                key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
+                what = (
+                    f"checksum was {row['checksum']}, its values give {expected}: "
+                    "a value of this row was changed after it was written"
+                )
+                findings.add(Finding(table.name, key, what))
+
+
+def _check_belonging(
+    connection: Connection, trials: tuple[TrialRow, ...], findings: Findings
+) -> None:
+    """Compare each episode's trial with the one that its id says, in one pass over the table."""
+    columns, ids = tables.episodes.c, [trial.trial_id for trial in trials]
+    said = columns.episode_id.bitwise_rshift(TRIAL_SHIFT)
+    torn = (columns.trial_id != said) & (columns.trial_id.in_(ids) | said.in_(ids))
+    query = sa.select(columns.episode_id, columns.trial_id, said).where(torn)
+    for episode_id, found, expected in connection.execute(query):
+        what = f"trial_id was {found}, must be {expected} as its episode_id says"
+        findings.add(Finding("episodes", f"episode_id {episode_id}", what))
+
+
+def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return the column; a document as the text that SQLite keeps of it."""
+    if not isinstance(column.type, JsonDocument):
+        return column
+    return sa.type_coerce(column, sa.Text()).label(column.name)
+
+
+def _plain_checksum(table: sa.Table, row: dict[str, Any], *, as_stored: bool) -> int | None:
+    try:
+        return plain_checksum(table, row, as_stored=as_stored)
+    except (ValueError, TypeError, RscError):
+        return None  # a value of another type, put there by hand

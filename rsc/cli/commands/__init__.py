@@ -1,0 +1,1 @@
+"""The commands of `rsc`, one module each."""

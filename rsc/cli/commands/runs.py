@@ -1,0 +1,217 @@
+"""`rsc runs` and `rsc show`: what was trained, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsc.analysis.state import state_of
+from rsc.cli.terminal.numbers import count, duration, moment, signed_percent
+from rsc.cli.terminal.options import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
+from rsc.cli.terminal.output import (
+    NOTHING,
+    Column,
+    number_column,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+)
+
+if TYPE_CHECKING:
+    from rsc.cli.database_access import Records
+    from rsc.store.runs.queries import RunRow, TrialRow
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    add = app.command
+    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc runs", "rsc runs --limit 5 --json"))(runs)
+    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc show last", "rsc show 20261122-18"))(show)
+
+
+def runs(
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="Show the newest N runs.")
+    ] = 20,
+    database: DatabaseOption = None,
+    *,
+    json: JsonOption = False,
+) -> None:
+    """List the runs of the database, the newest first."""
+    from rsc.cli.database_access import missing_file, open_records
+
+    found: tuple[RunRow, ...] = ()
+    if missing_file(database) is None:
+        with open_records(database) as records:
+            found = records.runs()
+    if json:
+        print_json({"runs": [run_document(run) for run in found[:limit]], "count": len(found)})
+        return
+    if not found:
+        say("no runs yet: rsc train examples/01-first-run.yaml makes the first")
+        return
+    columns = (
+        Column("run", fixed=True),
+        Column("name"),
+        Column("state", fixed=True),
+        Column("started (UTC)", fixed=True),
+        number_column("test return"),
+    )
+    print_table(columns, [_run_cells(run) for run in found[:limit]])
+    if len(found) > limit:
+        say(f"{len(found) - limit} older runs: rsc runs --limit {len(found)}")
+
+
+def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption = False) -> None:
+    """Show one run: its facts, its folds, and the agent beside the baselines."""
+    from rsc.analysis.load import load_report
+    from rsc.cli.database_access import open_records
+    from rsc.cli.terminal.executions import execution_document, print_executions
+    from rsc.cli.terminal.results import judgement_document, print_judgements
+    from rsc.store.runs.executions import list_executions
+    from rsc.store.runs.queries import list_trials
+
+    with open_records(database) as records:
+        found = _find(records, run)
+        trials = list_trials(records.engine, found.run_id)
+        executions = list_executions(records.engine, found.run_id)
+        data = load_report(records.engine, found.run_id)
+    if json:
+        folds = [_trial_document(trial) for trial in trials]
+        starts = [execution_document(execution) for execution in executions]
+        found_document = {**run_document(found), "executions": starts, "folds": folds}
+        print_json({**found_document, **judgement_document(data)})
+        return
+    print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
+    print_executions(executions)
+    _print_folds(trials)
+    print_judgements(data)
+
+
+def run_document(run: RunRow) -> dict[str, Any]:
+    """Return a run as plain values, without its configuration."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "state": state_of(run),
+        "seed": run.seed,
+        "attempt": run.attempt,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "cancel_requested_at": run.cancel_requested_at,
+        "pod_seconds": run.pod_seconds,
+        "image_digest": run.image_digest,
+        "config_sha256": run.config_sha256,
+        "data_digest": run.data_digest,
+        "code_version": run.code_version,
+        "failure": run.failure,
+        "final_metrics": run.final_metrics,
+    }
+
+
+def _find(records: Records, reference: str) -> RunRow:
+    from rsc.store.runs.queries import find_run
+
+    return find_run(records.engine, records.resolve(reference))
+
+
+def _run_cells(run: RunRow) -> list[str]:
+    return [
+        run.run_id,
+        run.name,
+        state_of(run),
+        moment(run.started_at),
+        signed_percent(_test_return(run.final_metrics)),
+    ]
+
+
+def _test_return(metrics: Mapping[str, Any] | None) -> float | None:
+    """Return the agent's return over the test splits of all folds, one after the other."""
+    growth = 1.0
+    folds = (metrics or {}).get("folds") or []
+    for fold in folds:
+        part = fold.get("test", {}).get("agent", {}).get("total_return")
+        if part is None:
+            return None
+        growth *= 1 + part
+    return growth - 1 if folds else None
+
+
+def _facts(
+    run: RunRow, trials: tuple[TrialRow, ...], instruments: Sequence[str]
+) -> list[tuple[str, str]]:
+    seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at else None
+    facts = [
+        ("name", run.name),
+        ("state", state_of(run)),
+        ("algorithm", str(run.config.get("training", {}).get("algorithm"))),
+        ("instruments", _instruments(run.config, instruments)),
+        ("seed", str(run.seed)),
+        ("started (UTC)", moment(run.started_at)),
+        ("took", duration(seconds)),
+        ("attempts", str(run.attempt)),
+        ("code", run.code_version),
+        ("config digest", run.config_sha256[:16]),
+        ("data digest", run.data_digest[:16]),
+    ]
+    if run.image_digest:
+        facts.append(("image", run.image_digest))
+    if run.pod_seconds is not None:
+        facts.append(("pod-seconds", count(run.pod_seconds)))
+    if run.failure:
+        facts.append(("failure", run.failure))
+    if state_of(run) in {"interrupted", "cancelled", "lost", "failed"} and trials:
+        facts.append(("go on", f"rsc train --resume {run.run_id}"))
+    return facts
+
+
+def _instruments(config: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Return the names; those of a manifest are known once an episode was recorded."""
+    data = config.get("data", {})
+    if data.get("synthetic"):
+        return f"synthetic {data['synthetic']['kind']}"
+    return ", ".join(known) or str(data.get("manifest", NOTHING))
+
+
+def _trial_document(trial: TrialRow) -> dict[str, Any]:
+    return {
+        "fold": trial.fold,
+        "seed": trial.seed,
+        "state": str(trial.state),
+        "best_iteration": trial.best_iteration,
+        "iterations": trial.iteration_count,
+        "episodes": trial.episode_count,
+        "steps": trial.step_count,
+        "trades": trial.trade_count,
+        "operations": trial.operation_count,
+        "digest": trial.digest,
+    }
+
+
+def _print_folds(trials: tuple[TrialRow, ...]) -> None:
+    columns = (
+        number_column("fold"),
+        Column("state", fixed=True),
+        number_column("iterations"),
+        number_column("best"),
+        number_column("episodes"),
+        number_column("steps"),
+        number_column("trades"),
+    )
+    rows = [
+        [
+            str(trial.fold),
+            str(trial.state),
+            count(trial.iteration_count),
+            count(trial.best_iteration),
+            count(trial.episode_count),
+            count(trial.step_count),
+            count(trial.trade_count),
+        ]
+        for trial in trials
+    ]
+    if rows:
+        print_table(columns, rows, title="records by fold")

@@ -1,0 +1,389 @@
+"""`rsc status`: the runs of a namespace, or one run and why it does not go on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsc.cli.cluster_access import (
+    CLUSTER_PANEL,
+    ContextOption,
+    NamespaceOption,
+    PriceOption,
+    connect,
+    read_prices,
+)
+from rsc.cli.terminal.numbers import count, duration, moment, ratio_with_interval
+from rsc.cli.terminal.options import JsonOption, examples
+from rsc.cli.terminal.output import (
+    NOTHING,
+    Column,
+    number_column,
+    print_error,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+)
+from rsc.errors import CheckFailedError, TemporaryError
+
+if TYPE_CHECKING:
+    from rsc.cli.run_progress import Recorded
+    from rsc.cluster.api.client import Cluster
+    from rsc.cluster.diagnosis.driver_log import Progress
+    from rsc.cluster.observed import Json, Observed
+    from rsc.cluster.runs.views import Phase
+
+_DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="RSC_DATABASE_URL",
+        show_envvar=True,
+        show_default="none is asked",
+        help="Where the records are; without it only the cluster is asked.",
+    ),
+]
+_WATCH_SECONDS = 3.0
+_LOG_LINES = 2000
+_MESSAGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Status:
+    """One run at one moment, ready to be shown."""
+
+    observed: Observed
+    recorded: Recorded | None
+    progress: Progress | None
+    note: str
+    prices: dict[str, float]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    epilog = examples(
+        "rsc status",
+        "rsc status last --watch",
+        "rsc status 20261122-18 --price learner=1.2 --price sampler=0.05 --price head=0.1",
+    )
+    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(status)
+
+
+def status(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            show_default="all runs",
+            help="A run's id, its RayJob, the beginning of one, or 'last'.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it until it ends; exit 3 if it failed.")
+    ] = False,
+    price: PriceOption = None,
+    database: _DatabaseOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Show a run on the cluster: pods, phase, progress, cost, and why nothing happens.
+
+    Iteration and Sharpe ratio come from the database when RSC_DATABASE_URL is set, else
+    from the driver's log. Without RUN all runs of the namespace are listed; "ended" is
+    completed or cancelled, which the cluster alone does not know.
+    """
+    from rsc.cluster.runs.observe import find_rayjob, list_rayjobs
+
+    prices = read_prices(price)
+    cluster = connect(namespace, context)
+    if run is None:
+        _list(list_rayjobs(cluster), cluster.namespace, database, as_json=json)
+        return
+    rayjob = find_rayjob(cluster, run)
+    if watch:
+        found = _watch(cluster, rayjob, database, prices, quiet=json)
+    else:
+        found = _look(cluster, rayjob, database, prices)
+        if not json:
+            _show(found)
+    if json:
+        print_json(_document(found))
+    if watch:
+        _judge(found, as_json=json)
+
+
+def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json, Phase]]:
+    """Return the runs with their phases; the database is asked where one is to be told apart."""
+    from rsc.cli.run_progress import read_states
+    from rsc.cluster.observed import Observed, run_id_of
+    from rsc.cluster.runs.views import Phase, phase_of
+
+    rows = [(item, phase_of(Observed(rayjob=item))) for item in rayjobs]
+    if not database or all(phase is not Phase.ENDED for _, phase in rows):
+        return rows
+    states = read_states(database)
+    if isinstance(states, str):
+        say(f"note: {states}")
+        return rows
+    return [
+        (item, phase_of(Observed(rayjob=item), states.get(run_id_of(item), ""))) for item in rayjobs
+    ]
+
+
+def _list(
+    rayjobs: tuple[Json, ...], namespace: str, database: str | None, *, as_json: bool
+) -> None:
+    from rsc.cluster.observed import run_id_of
+    from rsc.cluster.runs.views import started_at
+
+    rows = _phases(rayjobs, database)
+    if as_json:
+        runs = [
+            {
+                "run_id": run_id_of(item),
+                "rayjob": item["metadata"]["name"],
+                "phase": phase,
+                "started_at": started_at(item),
+            }
+            for item, phase in rows
+        ]
+        print_json({"namespace": namespace, "runs": runs, "count": len(runs)})
+        return
+    if not rows:
+        say(f"no runs in namespace {namespace}: rsc submit FILE makes the first")
+        return
+    columns = (Column("run", fixed=True), Column("phase"), Column("started (UTC)", fixed=True))
+    print_table(
+        columns, [[run_id_of(item), str(phase), moment(started_at(item))] for item, phase in rows]
+    )
+
+
+def _look(
+    cluster: Cluster, rayjob: Json, database: str | None, prices: dict[str, float]
+) -> _Status:
+    from rsc.cli.run_progress import Recorded, read_recorded
+    from rsc.cluster.diagnosis.driver_log import read_progress
+    from rsc.cluster.observed import run_id_of
+    from rsc.cluster.runs.logs import driver_log
+    from rsc.cluster.runs.observe import observe
+
+    observed = observe(cluster, rayjob)
+    observed = replace(observed, driver=driver_log(cluster, observed, _LOG_LINES))
+    answer = read_recorded(database, run_id_of(rayjob)) if database else None
+    recorded = answer if isinstance(answer, Recorded) else None
+    progress = recorded.progress if recorded else None
+    if progress is None:
+        progress = read_progress(observed.driver)
+    return _Status(
+        observed=observed,
+        recorded=recorded,
+        progress=progress,
+        note=answer if isinstance(answer, str) else "",
+        prices=prices,
+    )
+
+
+def _phase(found: _Status) -> Phase:
+    """Return where a run stands, by what the database says as well."""
+    from rsc.cluster.runs.views import phase_of
+
+    return phase_of(found.observed, found.recorded.run_state if found.recorded else "")
+
+
+def _document(found: _Status) -> dict[str, Any]:
+    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.observed import name_of, run_id_of, status_of
+    from rsc.cluster.runs.views import ended_at, pods_of, started_at
+
+    rayjob = found.observed.rayjob
+    raw = status_of(rayjob)
+    return {
+        "run_id": run_id_of(rayjob),
+        "rayjob": name_of(rayjob),
+        "namespace": rayjob["metadata"].get("namespace"),
+        "phase": _phase(found),
+        "job_status": raw.get("jobStatus"),
+        "deployment_status": raw.get("jobDeploymentStatus"),
+        "reason": raw.get("reason"),
+        "started_at": started_at(rayjob),
+        "ended_at": ended_at(rayjob),
+        "state": found.recorded.state if found.recorded else None,
+        "attempt": found.recorded.attempt if found.recorded else None,
+        "failure": found.recorded.failure if found.recorded else None,
+        "pods": pods_of(found.observed),
+        "progress": found.progress,
+        "cost": _cost(found),
+        "causes": explain(found.observed),
+    }
+
+
+def _cost(found: _Status) -> dict[str, Any]:
+    """Return pod-seconds and money; without the database only of pods that still exist."""
+    from rsc.cluster.runs.views import money_of, pods_of, seconds_by_group
+
+    recorded = found.recorded.seconds if found.recorded else {}
+    present = seconds_by_group(pods_of(found.observed))
+    seconds = recorded or present
+    return {
+        "pod_seconds": sum(seconds.values()),
+        "by_group": seconds,
+        "source": "database" if recorded else "pods that still exist",
+        "money": money_of(seconds, found.prices),
+    }
+
+
+def _show(found: _Status) -> None:
+    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.observed import run_id_of
+    from rsc.cluster.runs.views import pods_of
+
+    observed = found.observed
+    print_facts(_facts(found), title=f"run {run_id_of(observed.rayjob)}")
+    pods = pods_of(observed)
+    if pods:
+        columns = (
+            Column("for", fixed=True),
+            Column("pod"),
+            Column("state", fixed=True),
+            Column("node"),
+            number_column("held"),
+        )
+        rows = [
+            [pod.role, pod.name, pod.state, pod.node or NOTHING, duration(pod.seconds)]
+            for pod in pods
+        ]
+        print_table(columns, rows)
+    reasons = [
+        (word, text)
+        for cause in explain(observed)
+        for word, text in (("why", cause.what), ("", cause.hint))
+        if text
+    ]
+    if reasons:
+        print_facts(reasons)
+    if found.note:
+        say(f"note: {found.note}")
+
+
+def _facts(found: _Status) -> list[tuple[str, str]]:
+    from rsc.cluster.observed import name_of, status_of
+    from rsc.cluster.runs.views import ended_at, started_at
+
+    rayjob = found.observed.rayjob
+    started, ended = started_at(rayjob), ended_at(rayjob)
+    took = ((ended or found.observed.now) - started).total_seconds() if started else None
+    raw = status_of(rayjob)
+    states = [str(raw.get(key)) for key in ("jobStatus", "jobDeploymentStatus") if raw.get(key)]
+    facts = [
+        ("RayJob", f"{name_of(rayjob)} in {rayjob['metadata'].get('namespace')}"),
+        ("phase", f"{_phase(found)}" + (f" ({' / '.join(states)})" if states else "")),
+        ("started (UTC)", f"{moment(started)}, {duration(took)} {'in all' if ended else 'ago'}"),
+    ]
+    if found.recorded:
+        words = f"{found.recorded.state}, attempt {found.recorded.attempt}"
+        facts.append(("record", words))
+    if found.recorded and found.recorded.failure:
+        facts.append(("failure", found.recorded.failure))
+    if found.progress:
+        facts += _progress_facts(found.progress)
+    cost = _cost(found)
+    if cost["pod_seconds"]:
+        facts.append(("cost so far", _cost_words(cost)))
+    return facts
+
+
+def _progress_facts(progress: Progress) -> list[tuple[str, str]]:
+    words = f"{count(progress.iteration)}"
+    if progress.environment_steps is not None:
+        words += f", {count(progress.environment_steps)} of {count(progress.total_steps)} steps"
+    if progress.steps_per_second is not None:
+        words += f", {count(progress.steps_per_second)} steps/s"
+    facts = [("iteration", words)] if progress.iteration is not None else []
+    if progress.sharpe is not None:
+        best = ratio_with_interval(
+            progress.best_sharpe, progress.best_sharpe_low, progress.best_sharpe_high
+        )
+        facts.append(("validation Sharpe", f"{_sharpe(progress)}, best {best}"))
+    return facts
+
+
+def _sharpe(progress: Progress) -> str:
+    return ratio_with_interval(progress.sharpe, progress.sharpe_low, progress.sharpe_high)
+
+
+def _cost_words(cost: dict[str, Any]) -> str:
+    groups = ", ".join(f"{group} {held:.0f}" for group, held in cost["by_group"].items())
+    words = f"{cost['pod_seconds']:.0f} pod-seconds ({groups})"
+    if cost["source"] != "database":
+        words = f"at least {words}"
+    return words + (f", {cost['money']:.2f} money" if cost["money"] is not None else "")
+
+
+def _watch(
+    cluster: Cluster, rayjob: Json, database: str | None, prices: dict[str, float], *, quiet: bool
+) -> _Status:
+    """Look again and again until the run has ended; a short absence of the server is borne."""
+    from rsc.cluster.observed import is_finished, name_of
+
+    last_words, last_said = "", 0.0
+    while True:
+        try:
+            current = cluster.get("RayJob", name_of(rayjob))
+            found = _look(cluster, current or rayjob, database, prices)
+        except TemporaryError as error:
+            if time.monotonic() - last_said > _MESSAGE_SECONDS:
+                last_said = time.monotonic()
+                say(error.message)
+            time.sleep(_WATCH_SECONDS)
+            continue
+        over = current is None or is_finished(current)
+        if over and not quiet:
+            _show(found)
+        if over:
+            return found
+        words = _line(found)
+        if words != last_words and not quiet:
+            say(words)
+        last_words = words
+        time.sleep(_WATCH_SECONDS)
+
+
+def _line(found: _Status) -> str:
+    """Return a run in one line, which is written when it changes."""
+    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.runs.views import pods_of
+
+    running = sum(pod.state == "Running" for pod in pods_of(found.observed) if pod.of_ray)
+    words = f"{_phase(found)}, {running} pods"
+    progress = found.progress
+    if progress and progress.iteration is not None:
+        words += f", iteration {progress.iteration}"
+    if progress and progress.sharpe is not None:
+        words += f", validation Sharpe {_sharpe(progress)}"
+    causes = explain(found.observed)
+    return words + (f"; {causes[0].what}" if causes else "")
+
+
+def _judge(found: _Status, *, as_json: bool) -> None:
+    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.observed import run_id_of
+    from rsc.cluster.runs.views import Phase
+
+    phase = _phase(found)
+    if phase in {Phase.COMPLETED, Phase.ENDED}:
+        return
+    causes = explain(found.observed)
+    why = f": {causes[0].what}" if causes else ""
+    message = f"run {run_id_of(found.observed.rayjob)} was {phase}, must be completed{why}"
+    hint = causes[0].hint if causes else ""
+    if as_json:  # the document is out: one is all that stdout may hold
+        print_error(message, hint)
+        raise typer.Exit(CheckFailedError.exit_code)
+    raise CheckFailedError(message, hint)

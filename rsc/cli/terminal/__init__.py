@@ -1,0 +1,1 @@
+"""The terminal: documents, tables, numbers and progress as text."""

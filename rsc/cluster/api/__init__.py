@@ -1,0 +1,1 @@
+"""The Kubernetes API: the client and the sentences of its errors."""

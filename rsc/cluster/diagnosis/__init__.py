@@ -1,0 +1,1 @@
+"""Diagnosis: why a run on the cluster does not go on, as sentences."""

@@ -1,0 +1,1 @@
+"""Runs on the cluster: submit, look at, read logs, cancel."""

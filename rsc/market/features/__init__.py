@@ -1,0 +1,1 @@
+"""Features: what the agent sees of the market, scaled causally and proven not to look ahead."""

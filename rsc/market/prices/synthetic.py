@@ -1,0 +1,182 @@
+"""Seeded worlds whose truth is known, to learn in and to test against.
+
+``trend`` (regimes of drift that persist), ``mean_reversion`` (log price pulled to a
+mean), ``random_walk`` (a martingale: nothing to learn) and ``clairvoyant`` (the next
+moves are columns). Every world is made from left to right: bar j uses draws 0 … j
+alone, so a longer world begins with the shorter one and no bar knows the future. They
+are no model of a real market; they tell whether learning works and cheating does not.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rsc.market.kinds import require_own_fields
+from rsc.market.prices.bars import Bars, make_bars
+from rsc.market.prices.timestamps import DAY_NS, SECOND_NS, day_stamp
+
+Floats = NDArray[np.float64]
+
+# Of a day's variance this share falls between the close and the next open, about as in
+# large US shares; the clairvoyant world has none.
+GAP_VARIANCE_SHARE = 0.2
+DAY_SECONDS = 86_400
+# Stamps are nanoseconds in 64 bits.
+FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)
+_OWNERS = {"drift": ("trend",), "regime_bars": ("trend",), "reversion": ("mean_reversion",)}
+
+
+class SyntheticConfig(BaseModel):
+    """A synthetic data set; the same values give the same bars, byte for byte."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["trend", "mean_reversion", "random_walk", "clairvoyant"] = Field(
+        description="World: trend, mean_reversion, random_walk or clairvoyant."
+    )
+    bars: int = Field(default=2000, ge=2, le=10_000_000, description="Bars of each instrument.")
+    seed: int = Field(default=0, ge=0, description="Seed of the world.")
+    instruments: int = Field(default=1, ge=1, le=1000, description="Number of instruments.")
+    volatility: float = Field(
+        default=0.01, gt=0, le=0.5, description="Standard deviation of a bar's log return."
+    )
+    drift: float = Field(
+        default=0.002, ge=0, le=0.1, description="trend: absolute drift of a regime, log per bar."
+    )
+    regime_bars: int = Field(default=60, ge=1, description="trend: mean length of a regime, bars.")
+    reversion: float = Field(
+        default=0.1, gt=0, le=1, description="mean_reversion: share of the distance pulled a bar."
+    )
+    start: date = Field(
+        default=date(2000, 1, 3), description="Date of the first bar (weekdays, if daily)."
+    )
+    bar_seconds: int = Field(
+        default=DAY_SECONDS,
+        ge=1,
+        le=DAY_SECONDS,
+        description="Bar length, seconds; 86400 means daily bars on weekdays, less runs on.",
+    )
+
+    @model_validator(mode="after")
+    def _fields_belong_to_kind(self) -> SyntheticConfig:
+        require_own_fields(self, _OWNERS)
+        return self
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> SyntheticConfig:
+        """Refuse a world whose last bar is beyond what a stamp of 64 bits can tell."""
+        days = self.bars * self.bar_seconds // DAY_SECONDS
+        if self.bar_seconds == DAY_SECONDS:
+            days = days // 5 * 7 + 7
+        room = (LAST_DAY - self.start).days
+        if not FIRST_DAY <= self.start <= LAST_DAY or days > room:
+            raise ValueError(
+                f"bars was {self.bars} of {self.bar_seconds} s from {self.start}, must lie "
+                f"between {FIRST_DAY} and {LAST_DAY}"
+            )
+        return self
+
+
+def synthetic_bars(config: SyntheticConfig) -> tuple[Bars, ...]:
+    """Return the bars of every instrument of a synthetic world.
+
+    Instrument i has its own generator (seed, i): more instruments change no other.
+
+    **The clairvoyant world.** The open of a bar is the close before (no gap), and two
+    extra columns tell the next two log returns ``r``, drawn before they happen:
+
+    - ``signal[t] = r[t+1] = ln(close[t+1] / close[t])``: what a position entered at the
+      *open* of bar t+1 earns in that bar. With ``fill: next_open`` the optimal policy needs
+      ``signal`` alone: without costs it is the sign of ``signal[t]``.
+    - ``signal_after[t] = r[t+2] = ln(close[t+2] / close[t+1])``: what a position entered
+      at the *close* of bar t+1 earns in the bar after. With ``fill: next_close`` it plays
+      the part of ``signal``; that reward arrives one step after the decision.
+
+    Parameters
+    ----------
+    config : SyntheticConfig
+        Kind, size, seed.
+
+    Returns
+    -------
+    tuple of Bars
+        Length ``config.instruments``, named ``<kind>-1`` and so on.
+    """
+    return tuple(_instrument_bars(config, index) for index in range(config.instruments))
+
+
+def _instrument_bars(config: SyntheticConfig, index: int) -> Bars:
+    """Draw one instrument."""
+    rng = np.random.default_rng([config.seed, index])
+    # One row of draws for each bar, row by row: a longer world has the same beginning. The
+    # clairvoyant world looks two rows ahead.
+    normal = rng.standard_normal((config.bars + 2, 5))
+    share = 0.0 if config.kind == "clairvoyant" else GAP_VARIANCE_SHARE
+    gap = config.volatility * np.sqrt(share) * normal[:, 0]
+    inside = config.volatility * np.sqrt(1 - share) * normal[:, 1]
+    pull = _expected_returns(config, index, gap + inside)
+    returns = gap + inside + pull
+    log_close = np.log(100.0) + np.cumsum(returns)
+    log_open = log_close - inside - pull
+    wicks = 0.5 * config.volatility * np.abs(normal[:, 2:4])
+    close, opened = np.exp(log_close), np.exp(log_open)
+    if config.kind == "clairvoyant":
+        opened[1:] = close[:-1]
+    size = config.bars
+    high = np.maximum(opened, close) * np.exp(wicks[:, 0])
+    low = np.minimum(opened, close) * np.exp(-wicks[:, 1])
+    extras: dict[str, Floats] = {}
+    if config.kind == "clairvoyant":
+        extras = {"signal": returns[1 : size + 1].copy(), "signal_after": returns[2:].copy()}
+    return make_bars(
+        instrument=f"{config.kind}-{index + 1}",
+        stamp=_stamps(config),
+        prices=(opened[:size], high[:size], low[:size], close[:size]),
+        volume=np.exp(13.8 + 0.3 * normal[:size, 4]),
+        extras=extras,
+    )
+
+
+def _expected_returns(config: SyntheticConfig, index: int, noise: Floats) -> Floats:
+    """Return the predictable part of each bar's log return, known at the close before."""
+    if config.kind == "trend":
+        # A stream of its own, so that the other draws keep their places.
+        uniform = np.random.default_rng([config.seed, index, 1]).random(len(noise))
+        changes = np.cumsum(uniform < 1.0 / config.regime_bars)
+        return np.where(changes % 2 == 0, config.drift, -config.drift)
+    if config.kind == "mean_reversion":
+        return _reversion_pull(config.reversion, noise)
+    if config.kind == "random_walk":
+        # The price itself, not its logarithm, is the martingale: E[exp(r)] = 1.
+        return np.full_like(noise, -0.5 * config.volatility**2)
+    return np.zeros_like(noise)
+
+
+def _reversion_pull(speed: float, noise: Floats) -> Floats:
+    """Return -speed × (distance of the log price from its mean at the close before).
+
+    distance[t] = (1 - speed) × distance[t - 1] + noise[t] is an exponential average of
+    noise / speed, which pandas computes without a Python loop.
+    """
+    shocks = noise / speed
+    shocks[0] = noise[0]
+    distance = pd.Series(shocks).ewm(alpha=speed, adjust=False).mean().to_numpy()
+    pull = np.zeros_like(noise)
+    pull[1:] = -speed * distance[:-1]
+    return pull
+
+
+def _stamps(config: SyntheticConfig) -> NDArray[np.int64]:
+    """Return weekdays for daily bars, an unbroken clock for shorter ones."""
+    steps = np.arange(config.bars, dtype=np.int64)
+    if config.bar_seconds < DAY_SECONDS:
+        return day_stamp(config.start) + (steps + 1) * config.bar_seconds * SECOND_NS
+    days = np.busday_offset(np.datetime64(config.start, "D"), steps, roll="forward")
+    stamps: NDArray[np.int64] = days.astype(np.int64) * DAY_NS
+    return stamps

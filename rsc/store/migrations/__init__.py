@@ -1,1 +1,0 @@
-"""The history of the schema; run by `rsc.store.engine.upgrade` and by nothing else."""

@@ -1,0 +1,1 @@
+"""Records in bulk: from arrays to database rows with checksums, and back."""

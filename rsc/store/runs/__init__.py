@@ -1,0 +1,1 @@
+"""Runs: their life in the database, what a run writes, what can be asked, how they are removed."""

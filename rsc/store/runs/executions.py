@@ -1,0 +1,280 @@
+"""Executions: what became of each start of a run, and what it cost.
+
+An attempt is a number; its execution is the row that says who it was (pod, node,
+image), when it lived, how it ended and the pod-seconds of its cluster. The functions
+with a connection belong to a write of `rsc.store.runs.writes`; the others read. An execution
+that never ended itself is closed as lost by the next attempt, at its last heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, Row
+
+from rsc.store.runs.attempts import DEFAULT_LEASE_SECONDS, is_alive, known_run, server_now
+from rsc.store.runs.rows import RunState
+from rsc.store.schema import tables
+from rsc.store.schema.engine import reading
+
+_OF_POD = {
+    "pod_name": "RSC_POD_NAME",
+    "pod_uid": "RSC_POD_UID",
+    "node_name": "RSC_NODE_NAME",
+    "image_digest": "RSC_IMAGE_DIGEST",
+}
+
+
+class ExecutionOutcome(StrEnum):
+    """How an execution ended.
+
+    ``cancelled`` was asked for, ``interrupted`` means *resume me*, ``failed`` cannot be
+    resumed by trying again, ``superseded`` found a newer attempt, ``lost`` never said
+    how it ended.
+    """
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    LOST = "lost"
+
+
+# What the state of an ended run says of its last execution, when nothing else was said.
+OUTCOME_OF_STATE = {
+    RunState.COMPLETED: ExecutionOutcome.COMPLETED,
+    RunState.INTERRUPTED: ExecutionOutcome.INTERRUPTED,
+    RunState.FAILED: ExecutionOutcome.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFacts:
+    """Where an execution runs; None outside a pod."""
+
+    pod_name: str | None = None
+    pod_uid: str | None = None
+    node_name: str | None = None
+    image_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What a heartbeat learns.
+
+    Attributes
+    ----------
+    cancel_requested : bool
+        Whether somebody asked the run to end; it ends in order and stays ended.
+    """
+
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRow:
+    """A row of `executions`.
+
+    Attributes
+    ----------
+    run_id, attempt
+        The key; attempts count from 1.
+    holder : str
+        Process that held the run.
+    pod_name, pod_uid, node_name, image_digest : str or None
+        Its pod, None outside Kubernetes or where it is not known.
+    started_at, ended_at : datetime
+        `ended_at` is None while it runs, and the last heartbeat when it was lost.
+    outcome, reason
+        How it ended and why.
+    pod_seconds : float or None
+        Seconds of all pods of its cluster, None outside Kubernetes.
+    pods : mapping of str to float
+        The same by worker group.
+    nodes : mapping of str to tuple of str
+        Nodes that each worker group was seen on.
+    node_types : mapping of str to tuple of str
+        What those nodes are, as the chart's values say; groups of which nobody said it are absent.
+    """
+
+    run_id: str
+    attempt: int
+    holder: str
+    pod_name: str | None
+    pod_uid: str | None
+    node_name: str | None
+    image_digest: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: ExecutionOutcome
+    reason: str | None
+    pod_seconds: float | None
+    pods: Mapping[str, float]
+    nodes: Mapping[str, tuple[str, ...]]
+    node_types: Mapping[str, tuple[str, ...]]
+
+
+def execution_facts(environment: Mapping[str, str]) -> ExecutionFacts:
+    """Return the facts that the pod's environment tells (RSC_POD_NAME and its kin)."""
+    return ExecutionFacts(**{name: environment.get(key) or None for name, key in _OF_POD.items()})
+
+
+def begin_execution(
+    connection: Connection,
+    run: Row[Any],
+    attempt: int,
+    holder: str,
+    now: datetime,
+    facts: ExecutionFacts,
+) -> None:
+    """Close what went before as lost and enter a new execution of `run`."""
+    executions = tables.executions
+    connection.execute(
+        executions.update()
+        .where(_running(run.run_id))
+        .values(
+            outcome=ExecutionOutcome.LOST,
+            ended_at=run.heartbeat_at or now,
+            reason=f"it did not say how it ended; attempt {attempt} followed",
+        )
+    )
+    connection.execute(
+        executions.insert().values(
+            run_id=run.run_id,
+            attempt=attempt,
+            holder=holder,
+            started_at=now,
+            outcome=ExecutionOutcome.RUNNING,
+            pods={},
+            nodes={},
+            node_types={},
+            **asdict(facts),
+        )
+    )
+
+
+def end_execution(
+    connection: Connection,
+    run_id: str,
+    attempt: int,
+    outcome: ExecutionOutcome,
+    reason: str | None,
+) -> None:
+    """Note how an execution ended; the first word stays, but a lost one may explain itself.
+
+    It changes nothing but its own row, so a superseded process may say so.
+    """
+    executions = tables.executions
+    if outcome is ExecutionOutcome.FAILED and not reason:
+        reason = "no reason was given"
+    this = sa.and_(executions.c.run_id == run_id, executions.c.attempt == attempt)
+    connection.execute(
+        executions.update()
+        .where(this, executions.c.outcome == ExecutionOutcome.RUNNING)
+        .values(outcome=outcome, reason=reason, ended_at=server_now(connection))
+    )
+    if outcome is ExecutionOutcome.SUPERSEDED:
+        connection.execute(
+            executions.update()
+            .where(this, executions.c.outcome == ExecutionOutcome.LOST)
+            .values(outcome=outcome, reason=reason)
+        )
+
+
+def note_pods(
+    connection: Connection,
+    run_id: str,
+    attempt: int,
+    pods: Mapping[str, float] | None,
+    nodes: Mapping[str, Collection[str]] | None,
+    node_types: Mapping[str, Collection[str]] | None,
+) -> float | None:
+    """Add what is known of an execution's pods; return the pod-seconds of the whole run.
+
+    Seconds of a group never get fewer, nodes and their types are never forgotten, also when
+    whoever counts them had to begin again.
+    """
+    executions = tables.executions
+    if pods or nodes or node_types:
+        this = sa.and_(executions.c.run_id == run_id, executions.c.attempt == attempt)
+        row = connection.execute(sa.select(executions).where(this)).one()
+        seconds = _most(row.pods, pods or {})
+        connection.execute(
+            executions.update()
+            .where(this)
+            .values(
+                pods=seconds,
+                nodes=_union(row.nodes, nodes or {}),
+                node_types=_union(row.node_types, node_types or {}),
+                pod_seconds=sum(seconds.values()) if seconds else None,
+            )
+        )
+    total = sa.select(sa.func.sum(executions.c.pod_seconds)).where(executions.c.run_id == run_id)
+    found: float | None = connection.execute(total).scalar_one()
+    return found
+
+
+def _most(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    groups = sorted({*before, *now})
+    return {group: float(max(before.get(group, 0.0), now.get(group, 0.0))) for group in groups}
+
+
+def _union(
+    before: Mapping[str, Collection[str]], now: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
+    groups = sorted({*before, *now})
+    return {group: sorted({*before.get(group, ()), *now.get(group, ())}) for group in groups}
+
+
+def _running(run_id: str) -> sa.ColumnElement[bool]:
+    executions = tables.executions
+    return sa.and_(executions.c.run_id == run_id, executions.c.outcome == ExecutionOutcome.RUNNING)
+
+
+def list_executions(engine: Engine, run_id: str) -> tuple[ExecutionRow, ...]:
+    """Return the executions of a run by attempt; UserError when the run is unknown."""
+    with reading(engine) as connection:
+        known_run(connection, run_id)
+        return executions_in(connection, run_id)
+
+
+def executions_in(connection: Connection, run_id: str) -> tuple[ExecutionRow, ...]:
+    """Return the executions of a run inside a transaction."""
+    executions = tables.executions
+    query = sa.select(executions).where(executions.c.run_id == run_id)
+    rows = connection.execute(query.order_by(executions.c.attempt)).all()
+    return tuple(_execution(row) for row in rows)
+
+
+def _execution(row: Row[Any]) -> ExecutionRow:
+    values = {field.name: getattr(row, field.name) for field in fields(ExecutionRow)}
+    for name in ("nodes", "node_types"):
+        values[name] = {group: tuple(found) for group, found in values[name].items()}
+    return ExecutionRow(**values | {"outcome": ExecutionOutcome(row.outcome)})
+
+
+def seconds_used(engine: Engine, run_id: str) -> float:
+    """Return the wall-clock seconds of all executions of a run so far.
+
+    An execution that runs counts until now, one whose heartbeat is old until that.
+
+    Raises
+    ------
+    UserError
+        When the run is unknown.
+    """
+    with reading(engine) as connection:
+        run, now = known_run(connection, run_id), server_now(connection)
+        alive = is_alive(run, now, timedelta(seconds=DEFAULT_LEASE_SECONDS))
+        last = now if alive else run.heartbeat_at or now
+        spans = [
+            (row.ended_at or last) - row.started_at for row in executions_in(connection, run_id)
+        ]
+    return sum(max(0.0, span.total_seconds()) for span in spans)

@@ -1,0 +1,129 @@
+"""What a trial held when it ended, so that a row that is missing later is found.
+
+The seal is a handful of counts and one SHA-256 over keys and checksums of the rows
+that stand for the rest: an episode row sums its steps, operations and trades. It is
+cheap enough to take at the end of every trial, whatever the number of steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from rsc.store.records.checksum import row_checksum
+from rsc.store.runs.rows import RunState
+from rsc.store.schema import tables
+from rsc.store.schema.column_types import JsonDocument, canonical_json
+
+_SUMMED = ("step_count", "trade_count", "operation_count")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """Counts and digest of a trial; field names are columns of `trials`."""
+
+    episode_count: int
+    step_count: int
+    trade_count: int
+    operation_count: int
+    evaluation_count: int
+    iteration_count: int
+    digest: str
+
+
+def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: bool = False) -> int:
+    """Return the checksum of a row of `evaluations` or `iterations`.
+
+    Parameters
+    ----------
+    table : Table
+        One of the two.
+    values : mapping
+        Its columns by name; missing is NULL.
+    as_stored : bool
+        Whether documents are given as the text that is stored, not as plain values.
+    """
+    plain: list[float | str | None] = []
+    for column in table.columns:
+        value = values.get(column.name)
+        if column.name == "checksum":
+            continue
+        if value is None:
+            plain.append(None)
+        elif isinstance(column.type, JsonDocument):
+            plain.append(str(value) if as_stored else canonical_json(value))
+        elif isinstance(column.type, sa.Double):
+            plain.append(float(value))
+        elif isinstance(column.type, sa.Text):
+            plain.append(str(value))
+        else:
+            plain.append(int(value))
+    return row_checksum(plain)
+
+
+def seal(connection: Connection, trial_id: int) -> Seal:
+    """Return the seal of what the trial holds now.
+
+    `step_count` counts all steps taken, recorded or not.
+    """
+    digest = hashlib.sha256()
+    # Added up here: a sum beyond 64 bits, of a number put there by hand, stops SQLite.
+    totals = [0, 0, 0]
+    numbers = []
+    for table in (tables.episodes, tables.evaluations, tables.iterations):
+        key = (*table.primary_key.columns, table.c.checksum)
+        summed = [table.c[name] for name in _SUMMED] if table is tables.episodes else []
+        query = (
+            sa.select(*key, *summed)
+            .where(table.c.trial_id == trial_id)
+            .order_by(*table.primary_key.columns)
+        )
+        rows = 0
+        for row in connection.execute(query):
+            digest.update(repr(tuple(row[: len(key)])).encode())
+            for place, value in enumerate(row[len(key) :]):
+                totals[place] += value or 0
+            rows += 1
+        numbers.append(rows)
+    steps, trades, operations = totals
+    return Seal(
+        episode_count=numbers[0],
+        step_count=steps,
+        trade_count=trades,
+        operation_count=operations,
+        evaluation_count=numbers[1],
+        iteration_count=numbers[2],
+        digest=digest.hexdigest(),
+    )
+
+
+def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
+    """End the unfinished trials and tries of a run as the run ended, and seal the trials."""
+    trials, tries = tables.trials, tables.tries
+    unfinished = sa.and_(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
+    for trial_id in connection.execute(sa.select(trials.c.trial_id).where(unfinished)).scalars():
+        connection.execute(
+            trials.update()
+            .where(trials.c.trial_id == trial_id)
+            .values(state=state, **asdict(seal(connection, trial_id)))
+        )
+    connection.execute(
+        tries.update()
+        .where(tries.c.run_id == run_id, tries.c.state == RunState.RUNNING)
+        .values(state=state)
+    )
+
+
+def reopen_trials(connection: Connection, run_id: str) -> None:
+    """Let the unfinished trials of a run go on: they are sealed anew when they end."""
+    trials = tables.trials
+    connection.execute(
+        trials.update()
+        .where(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
+        .values(state=RunState.RUNNING, digest=None)
+    )

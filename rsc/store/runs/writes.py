@@ -1,0 +1,255 @@
+"""What the training writes: runs, attempts, trials, records, curves, judgements.
+
+`SqlRunStore` does it on SQLite and Postgres alike. Every write is one transaction that
+first checks that the attempt it belongs to is still the newest of a running run, and
+every write can be sent again without changing anything. The life of a run is `lifecycle`,
+reading is `queries`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from rsc.errors import UserError
+from rsc.store.records.bulk import upsert, write
+from rsc.store.records.encoding import prepare
+from rsc.store.runs.attempts import fence, fence_trial
+from rsc.store.runs.lifecycle import RunLifecycle
+from rsc.store.runs.roll_back import rewind_trial
+from rsc.store.runs.rows import (
+    CheckpointRow,
+    Cut,
+    EvaluationRow,
+    IterationRow,
+    RunState,
+    TrialContext,
+    TryRow,
+    evaluation_values,
+)
+from rsc.store.runs.sealing import plain_checksum, seal
+from rsc.store.schema import tables
+from rsc.store.schema.column_types import canonical_json
+from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES
+from rsc.store.schema.engine import await_database, create_engine, prepare_database
+from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
+
+# A managed start waits so long for its database, then it is begun anew.
+AWAITED_SECONDS = 45.0
+# Managed Postgres is back from a failover in one to two minutes.
+FAILOVER_SECONDS = 180.0
+
+
+def digest_of(parameters: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of a parameter set."""
+    return hashlib.sha256(canonical_json(dict(parameters)).encode()).hexdigest()
+
+
+def open_store(
+    url: str | None = None,
+    *,
+    managed: bool = False,
+    awaited_seconds: float | None = None,
+    patience_seconds: float = FAILOVER_SECONDS,
+) -> SqlRunStore:
+    """Return a store on a database that is ready to be written.
+
+    Parameters
+    ----------
+    url : str, optional
+        As `rsc.store.schema.engine.create_engine` takes it.
+    managed : bool
+        Whether something restarts this process: then a database that is away or not yet
+        migrated is waited for, and being away is a TemporaryError. Otherwise it is
+        refused at once, and an empty Postgres is set up.
+    awaited_seconds : float, optional
+        For how long, when `managed`; default `AWAITED_SECONDS`.
+    patience_seconds : float
+        How long a write is repeated while a Postgres server is away, so that a run
+        outlives a failover.
+
+    Raises
+    ------
+    UserError
+        When the database cannot be reached, or its schema is not that of this code.
+    TemporaryError
+        When `managed`, and the database was away for so long.
+    """
+    engine = create_engine(url)
+    if managed:
+        await_database(engine, AWAITED_SECONDS if awaited_seconds is None else awaited_seconds)
+    else:
+        prepare_database(engine)
+    return SqlRunStore(engine, patience_seconds=patience_seconds)
+
+
+class SqlRunStore(RunLifecycle):
+    """Where the facts of runs go; the life of a run is `RunLifecycle`."""
+
+    def create_trial(
+        self, run_id: str, *, attempt: int, fold: int, seed: int, parameters: Mapping[str, Any]
+    ) -> int:
+        """Return the id of the trial, creating it when it is new.
+
+        Parameters
+        ----------
+        run_id, attempt : str, int
+            Who creates it.
+        fold, seed, parameters : int, int, mapping
+            What tells it from other trials of the run.
+
+        Returns
+        -------
+        int
+            At most `MAX_TRIAL_ID`; the same for the same fold, seed and parameters.
+        """
+        trials, digest = tables.trials, digest_of(parameters)
+        same = sa.select(trials.c.trial_id).where(
+            trials.c.run_id == run_id,
+            trials.c.fold == fold,
+            trials.c.seed == seed,
+            trials.c.parameters_digest == digest,
+        )
+        values = {
+            "run_id": run_id,
+            "fold": fold,
+            "seed": seed,
+            "parameters": dict(parameters),
+            "parameters_digest": digest,
+            "state": RunState.RUNNING,
+        }
+
+        def create(connection: Connection) -> int:
+            fence(connection, run_id, attempt, lock="update")
+            found = connection.execute(same).scalar_one_or_none()
+            return _insert_trial(connection, values) if found is None else int(found)
+
+        return self._write(create)
+
+    def rewind(self, trial: TrialContext, cut: Cut) -> None:
+        """Remove what was recorded beyond the checkpoint that the trial goes on from.
+
+        Raises
+        ------
+        SupersededError
+            When a newer attempt has begun or the run has ended.
+        TemporaryError
+            When the database is away: nothing was removed, ask again.
+        """
+
+        def take_back(connection: Connection) -> None:
+            fence_trial(connection, trial)
+            rewind_trial(connection, trial, cut)
+
+        self._write(take_back)
+
+    def append(self, trial: TrialContext, batch: RecordBatch) -> None:
+        """Write records; rows that are there already stay as they are.
+
+        An episode replaces its running row and never a final one.
+
+        Raises
+        ------
+        SupersededError
+            When a newer attempt has begun or the run has ended.
+        TemporaryError
+            When the database is away: nothing was written, send it again.
+        RscError
+            When a record holds what no database should; nothing was written.
+        """
+        pairs = (
+            (EPISODES, batch.episodes),
+            (STEPS, batch.steps),
+            (OPERATIONS, batch.operations),
+            (TRADES, batch.trades),
+        )
+        prepared = [
+            prepare(table, records, trial.instruments, trial_id=trial.trial_id)
+            for table, records in pairs
+            if len(records)
+        ]
+
+        def add(connection: Connection) -> None:
+            fence_trial(connection, trial)
+            for rows in prepared:
+                write(connection, rows)
+
+        self._write(add)
+
+    def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
+        """Write one training iteration, replacing the same one."""
+        values = {"trial_id": trial.trial_id} | asdict(row)
+        self._upsert(trial, tables.iterations, values)
+
+    def add_evaluation(self, trial: TrialContext, row: EvaluationRow) -> None:
+        """Write one evaluation, replacing the same one.
+
+        Raises
+        ------
+        RscError
+            When a metric has a name that the table does not have.
+        """
+        self._upsert(trial, tables.evaluations, evaluation_values(trial.trial_id, row))
+
+    def add_checkpoint(self, trial: TrialContext, row: CheckpointRow) -> None:
+        """Write where the newest checkpoint of its kind lies."""
+        self._upsert(trial, tables.checkpoints, {"trial_id": trial.trial_id} | asdict(row))
+
+    def _upsert(self, trial: TrialContext, table: sa.Table, values: dict[str, Any]) -> None:
+        if "checksum" in table.c:
+            values["checksum"] = plain_checksum(table, values)
+
+        def replace(connection: Connection) -> None:
+            fence_trial(connection, trial)
+            upsert(connection, table, values)
+
+        self._write(replace)
+
+    def finish_trial(
+        self, trial: TrialContext, state: RunState, *, best_iteration: int | None = None
+    ) -> None:
+        """End the trial and seal what it holds: counts and digest go into its row."""
+        trials = tables.trials
+
+        def finish(connection: Connection) -> None:
+            fence_trial(connection, trial)
+            connection.execute(
+                trials.update()
+                .where(trials.c.trial_id == trial.trial_id)
+                .values(
+                    state=state,
+                    best_iteration=best_iteration,
+                    **asdict(seal(connection, trial.trial_id)),
+                )
+            )
+
+        self._write(finish)
+
+    def record_try(self, row: TryRow, *, attempt: int) -> None:
+        """Write one line of the ledger of tries, replacing the same one.
+
+        Raises
+        ------
+        SupersededError
+            When a newer attempt has begun, or the run has ended.
+        """
+
+        def enter(connection: Connection) -> None:
+            fence(connection, row.run_id, attempt)
+            upsert(connection, tables.tries, asdict(row))
+
+        self._write(enter)
+
+
+def _insert_trial(connection: Connection, values: dict[str, Any]) -> int:
+    statement = tables.trials.insert().values(**values)
+    inserted = connection.execute(statement).inserted_primary_key
+    if inserted is None or inserted[0] > MAX_TRIAL_ID:  # pragma: no cover - CHECK is first
+        msg = f"the database held {MAX_TRIAL_ID} trials, the most it can"
+        raise UserError(msg, "Use a new database.")
+    return int(inserted[0])

@@ -1,0 +1,1 @@
+"""The schema: tables, column types, migrations, and the engine that connects to them."""

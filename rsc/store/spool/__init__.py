@@ -1,0 +1,1 @@
+"""The spool: writes that wait on disk while the database is away."""

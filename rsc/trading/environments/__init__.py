@@ -1,0 +1,1 @@
+"""Environments: many accounts stepped at once, gymnasium's two interfaces, baselines."""

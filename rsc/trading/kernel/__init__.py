@@ -1,0 +1,1 @@
+"""The kernel: compiled functions that step accounts and write what happened."""

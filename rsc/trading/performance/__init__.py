@@ -1,0 +1,1 @@
+"""Performance: return series of accounts, their metrics and their statistics."""

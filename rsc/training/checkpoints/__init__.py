@@ -1,0 +1,1 @@
+"""Checkpoints: whole or absent, in a folder or in S3."""

@@ -1,0 +1,1 @@
+"""Recording: the one writer of a run."""

@@ -1,0 +1,188 @@
+"""Judging the policy by the policy: greedy episodes over a whole split.
+
+One account for each instrument passes once over the split, all together, with the
+action of the highest score and no exploration. Everything is recorded in full. The
+metrics come from `rsc.trading.performance.metrics`, the same functions that `verify` and the
+report use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsc.market.matrix import Market
+from rsc.market.splits import BarRange
+from rsc.trading.environments.baselines import BASELINES, run_baselines
+from rsc.trading.environments.simulator import Simulator, gather_windows
+from rsc.trading.performance.metrics import Performance, performance_of_records
+from rsc.trading.performance.series import AccountSeries, series_of_records
+from rsc.trading.records import Cause, Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.training.algorithms.policy import action_scores, greedy
+from rsc.training.trial_plan import Stream, TrialPlan, seed_sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Greedy or baseline episodes of one policy on one split, judged as one series."""
+
+    phase: Phase
+    policy: Policy
+    iteration: int
+    records: RecordBatch
+    performance: Performance
+
+    @property
+    def series(self) -> AccountSeries:
+        """The account over all episodes, in order of date."""
+        records = self.records
+        return series_of_records(records.episodes, records.steps, records.trades)
+
+    @property
+    def episode_return(self) -> float:
+        """Sum of rewards over all episodes."""
+        return float(self.records.episodes["episode_return"].sum(where=self._ended))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every account reached the end: none was liquidated, ruined or stopped."""
+        return bool((self.records.episodes["ended_by"] == Cause.END).all())
+
+    @property
+    def _ended(self) -> NDArray[np.bool_]:
+        ended: NDArray[np.bool_] = np.isfinite(self.records.episodes["episode_return"])
+        return ended
+
+
+Decide = Callable[[Simulator], NDArray[np.int64]]
+
+
+def ranges_of(plan: TrialPlan, phase: Phase) -> tuple[BarRange, ...]:
+    """Return the decision ranges of a phase, one for each instrument."""
+    fold = plan.fold
+    return {Phase.TRAIN: fold.train, Phase.VALIDATION: fold.validation, Phase.TEST: fold.test}[
+        phase
+    ]
+
+
+def greedy_decisions(module: Any, plan: TrialPlan, market: Market) -> Decide:
+    """Return the function from accounts to the module's greedy actions."""
+    window = plan.config.features.window
+
+    def decide(simulator: Simulator) -> NDArray[np.int64]:
+        width = window * market.features.shape[1] + simulator.account.shape[1]
+        observation = np.empty((len(simulator.row), width), np.float32)
+        gather_windows(market.features, simulator.row, window, simulator.account, observation)
+        return greedy(action_scores(module, observation))
+
+    return decide
+
+
+def begin_full_pass(
+    simulator: Simulator, plan: TrialPlan, *, phase: Phase, policy: Policy, iteration: int
+) -> None:
+    """Begin one recorded episode on each instrument over the whole split."""
+    ranges = ranges_of(plan, phase)
+    count = len(ranges)
+    simulator.iteration = iteration
+    simulator.begin(
+        np.arange(count),
+        instrument=np.arange(count),
+        start=np.array([r.start for r in ranges]),
+        end=np.array([r.end for r in ranges]),
+        episode_id=np.array(
+            [
+                evaluation_episode_id(
+                    plan.trial_id,
+                    phase=phase,
+                    iteration=iteration,
+                    policy=policy,
+                    instrument=instrument,
+                )
+                for instrument in range(count)
+            ]
+        ),
+        phase=phase,
+        policy=policy,
+        fold=plan.fold.index,
+        steps_recorded=np.ones(count, np.bool_),
+    )
+
+
+def evaluate(
+    decide: Decide,
+    plan: TrialPlan,
+    market: Market,
+    *,
+    phase: Phase,
+    iteration: int,
+    policy: Policy = Policy.AGENT,
+) -> Evaluation:
+    """Run and judge one full pass.
+
+    Parameters
+    ----------
+    decide : callable
+        From the simulator's accounts to one action each.
+    plan, market
+        What to trade, on what.
+    phase : Phase
+        Which split.
+    iteration : int
+        Training iterations behind the policy; part of the episodes' ids.
+    policy : Policy
+        Who decides.
+    """
+    simulator = Simulator(market, plan.config.trading, accounts=len(ranges_of(plan, phase)))
+    begin_full_pass(simulator, plan, phase=phase, policy=policy, iteration=iteration)
+    while simulator.active.any():
+        simulator.step(decide(simulator))
+    return judge_records(market, phase, policy, iteration, simulator.drain())
+
+
+def evaluate_baselines(plan: TrialPlan, market: Market, *, phase: Phase) -> list[Evaluation]:
+    """Run and judge every baseline on the same bars with the same costs."""
+    records = run_baselines(
+        market,
+        plan.config.trading,
+        ranges_of(plan, phase),
+        trial_id=plan.trial_id,
+        phase=phase,
+        fold=plan.fold.index,
+        seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
+        config=plan.config.baselines,
+    )
+    return [
+        judge_records(market, phase, policy, 0, _records_of(records, policy))
+        for policy in BASELINES
+    ]
+
+
+def judge_records(
+    market: Market, phase: Phase, policy: Policy, iteration: int, records: RecordBatch
+) -> Evaluation:
+    """Judge the completed episodes of `records` as one series."""
+    performance = performance_of_records(
+        records.episodes,
+        records.steps,
+        records.trades,
+        periods_per_year=market.periods_per_year,
+    )
+    return Evaluation(
+        phase=phase, policy=policy, iteration=iteration, records=records, performance=performance
+    )
+
+
+def _records_of(records: RecordBatch, policy: Policy) -> RecordBatch:
+    """Return the part of `records` that belongs to the episodes of one policy."""
+    ids = np.unique(records.episodes["episode_id"][records.episodes["policy"] == policy])
+    tables = {
+        name: getattr(records, name) for name in ("episodes", "steps", "operations", "trades")
+    }
+    return RecordBatch(
+        **{name: rows[np.isin(rows["episode_id"], ids)] for name, rows in tables.items()}
+    )

@@ -1,0 +1,46 @@
+"""What a trial found, as rows of the database."""
+
+from __future__ import annotations
+
+from rsc.store.runs.rows import CheckpointKind, CheckpointRow, EvaluationRow
+from rsc.training.checkpoints.local import Checkpoint
+from rsc.training.trial.evaluation import Evaluation
+
+
+def selection_value(evaluation: Evaluation, metric: str) -> float | None:
+    """Return the validation figure that chooses the best checkpoint."""
+    if metric == "episode_return":
+        return evaluation.episode_return
+    value: float | None = getattr(evaluation.performance, metric)
+    return value
+
+
+def evaluation_row(
+    evaluation: Evaluation, *, checkpoint_iteration: int | None, is_final: bool
+) -> EvaluationRow:
+    """Return the row of an evaluation."""
+    judged_series = evaluation.performance
+    return EvaluationRow(
+        phase=evaluation.phase,
+        iteration=evaluation.iteration,
+        policy=evaluation.policy,
+        periods_per_year=judged_series.periods_per_year,
+        step_count=judged_series.bars,
+        episode_return=evaluation.episode_return,
+        metrics=judged_series.as_dict(),
+        undefined=judged_series.undefined,
+        is_final=is_final,
+        checkpoint_iteration=checkpoint_iteration,
+    )
+
+
+def checkpoint_row(checkpoint: Checkpoint, kind: CheckpointKind) -> CheckpointRow:
+    """Return the row of a checkpoint."""
+    return CheckpointRow(
+        iteration=checkpoint.iteration,
+        kind=kind,
+        uri=checkpoint.uri,
+        digest=checkpoint.digest,
+        size_bytes=checkpoint.size_bytes,
+        environment_steps=checkpoint.steps,
+    )

@@ -1,0 +1,124 @@
+"""A finished policy judged once more, from its checkpoint: nothing is trained or written.
+
+The checkpoint, the prices and the folds must be those of the run; then the greedy
+episodes are those that were recorded, and their metrics too. That is what shows that a
+checkpoint can be used and does what its run says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import ray
+
+from rsc.config.load import config_digest, config_from_mapping
+from rsc.config.run import RunConfig
+from rsc.errors import UserError
+from rsc.market.build import build_market
+from rsc.market.prices.sources import load_bars
+from rsc.market.splits import Fold, make_folds
+from rsc.s3 import is_object_uri
+from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_checkpoints, list_trials
+from rsc.store.runs.rows import CheckpointKind
+from rsc.store.schema.engine import check_schema, create_engine
+from rsc.trading.performance.metrics import Performance, performance_of_records
+from rsc.trading.records import Phase
+from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of, restore, standing
+from rsc.training.checkpoints.remote import fetch_checkpoint
+from rsc.training.checkpoints.storage import Storage
+from rsc.training.ray_session import local_ray
+from rsc.training.trial.data_checks import require_same_prices
+from rsc.training.trial.evaluation import Evaluation, evaluate, greedy_decisions
+from rsc.training.trial.trial import build_algorithm
+from rsc.training.trial_plan import TrialPlan
+
+
+def evaluate_run(
+    run_id: str,
+    *,
+    folds: Collection[int],
+    database_url: str | None = None,
+    phase: Phase = Phase.TEST,
+) -> Performance:
+    """Let the best checkpoints of some folds trade greedily over a split.
+
+    Parameters
+    ----------
+    run_id : str
+        A run that has a best checkpoint for each of these folds.
+    folds : collection of int
+        Folds that were judged on this split: nothing is judged for the first time here.
+    database_url : str, optional
+        Where its facts are; nothing is written there.
+    phase : Phase
+        VALIDATION or TEST.
+
+    Returns
+    -------
+    Performance
+        Of the folds, joined in order of date.
+
+    Raises
+    ------
+    UserError
+        The run is unknown, its prices changed, or a checkpoint is missing or damaged.
+    """
+    engine = create_engine(database_url)
+    try:
+        check_schema(engine)
+        run = find_run(engine, run_id)
+        trials = tuple(one for one in list_trials(engine, run_id) if one.fold in folds)
+        config = config_from_mapping(RunConfig, run.config, f"run {run_id}")
+        found = [_best_checkpoint(engine, run, trial, config) for trial in trials]
+    finally:
+        engine.dispose()
+    with local_ray(config):
+        judged = _judge(run, config, trials, found, phase)
+    episodes, steps, trades = (
+        np.concatenate([getattr(one.records, name) for one in judged])
+        for name in ("episodes", "steps", "trades")
+    )
+    periods = judged[0].performance.periods_per_year
+    return performance_of_records(episodes, steps, trades, periods_per_year=periods).shown()
+
+
+def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfig) -> Checkpoint:
+    rows = [row for row in list_checkpoints(engine, trial.trial_id)
+            if row.kind is CheckpointKind.BEST]  # fmt: skip
+    if not rows:
+        message = f"run {run.run_id} had no best checkpoint in fold {trial.fold}, must have one"
+        raise UserError(message, "Train on until the first evaluation: rsc train --resume RUN.")
+    uri, digest = rows[0].uri, config_digest(config)
+    if is_object_uri(uri):
+        scratch = Storage(uri).scratch(run.run_id) / f"fold-{trial.fold}"
+        return fetch_checkpoint(uri, scratch / uri.rpartition("/")[2], config_digest=digest)
+    return open_checkpoint(standing(path_of(uri)), config_digest=digest)
+
+
+def _judge(
+    run: RunRow,
+    config: RunConfig,
+    trials: tuple[TrialRow, ...],
+    found: list[Checkpoint],
+    phase: Phase,
+) -> list[Evaluation]:
+    bars = load_bars(config.data)
+    require_same_prices(bars, run)
+    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    judged = []
+    for trial, checkpoint in zip(trials, found, strict=True):
+        fold: Fold = folds[trial.fold]
+        market = build_market(bars, config.features, fold, config.data.periods_per_year)
+        plan = TrialPlan(config=config, fold=fold, trial_id=trial.trial_id, seed=trial.seed)
+        algorithm = build_algorithm(plan, ray.put(market))
+        try:
+            restore(algorithm, checkpoint)
+            decide = greedy_decisions(algorithm.greedy_module(), plan, market)
+            judged.append(
+                evaluate(decide, plan, market, phase=phase, iteration=checkpoint.iteration)
+            )
+        finally:
+            algorithm.stop()
+    return judged

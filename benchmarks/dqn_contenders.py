@@ -28,7 +28,7 @@ from rsc.store.runs.writes import open_store
 from rsc.trading.environments.environment import TradingVectorEnv
 from rsc.trading.environments.episodes import EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
-from rsc.training.algorithms.replay_buffer import ReplayRing
+from rsc.training.algorithms.replay_buffer import ReplayBuffer
 from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan, account_keys
 
@@ -203,7 +203,7 @@ class Bare:
         self.network, self.target = network(width), network(width)
         self.target.load_state_dict(self.network.state_dict())
         self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE, fused=True)
-        self.ring = ReplayRing(
+        self.ring = ReplayBuffer(
             capacity=BUFFER,
             accounts=accounts,
             account_size=account_size(trading),
@@ -228,7 +228,7 @@ class Bare:
                 start=start,
                 end=end,
                 episode_id=self.numbers[idle] * self.accounts + idle,
-                phase=0,
+                split=0,
                 steps_recorded=False,
             )
             self.numbers[idle] += 1

@@ -87,7 +87,7 @@ def insert(table: RecordTable, values: dict[str, str], source: str, *more: str) 
             plain[column.name] = "1.1"  # as wide as any: SQLite keeps whole numbers shorter
         elif column.kind is ColumnKind.NAME:
             plain[column.name] = "'ACME'"
-        elif column.kind is ColumnKind.STAMP:
+        elif column.kind is ColumnKind.TIMESTAMP:
             plain[column.name] = "'2026-01-01T00:00:00Z'"
     chosen = plain | {"checksum": "0"} | values
     names = [*plain, "checksum", *more]
@@ -109,7 +109,7 @@ def by_delete(engine: Engine) -> None:
             column = table.c.trial_id if "trial_id" in table.c else table.c.episode_id
             wanted = trials if "trial_id" in table.c else episodes
             connection.execute(table.delete().where(column.in_(wanted)))
-        for table in (tables.trials, tables.executions, tables.training_runs):
+        for table in (tables.trials, tables.attempts, tables.training_runs):
             connection.execute(table.delete().where(table.c.run_id == RUN))
 
 

@@ -26,7 +26,7 @@ from rsc.market.matrix import Market
 from rsc.trading.environments.environment import whole_market
 from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.records import Phase, training_episode_ids
+from rsc.trading.records import Split, training_episode_ids
 from rsc.trading.rules import TradingConfig
 
 FEATURES, WINDOW, BARS = 8, 30, 5000
@@ -49,7 +49,7 @@ def make_market(rng: np.random.Generator) -> Market:
         high=np.maximum(first, close) * 1.004,
         low=np.minimum(first, close) * 0.996,
         close=close,
-        stamp=np.arange(BARS, dtype=np.int64) * 86_400 * 10**9,
+        timestamp=np.arange(BARS, dtype=np.int64) * 86_400 * 10**9,
         tradable=np.ones(BARS, np.bool_),
         periods_per_year=252.0,
         digest="",
@@ -79,7 +79,7 @@ class Rollout:
         instrument, start, end = self.sampler.draw(idle, self.number[idle])
         ids = training_episode_ids(0, self.number[idle] * len(self.number) + idle)
         self.simulator.begin(
-            idle, instrument=instrument, start=start, end=end, episode_id=ids, phase=Phase.TRAIN
+            idle, instrument=instrument, start=start, end=end, episode_id=ids, split=Split.TRAIN
         )
         self.number[idle] += 1
 

@@ -16,7 +16,7 @@ from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
 from rsc.market.splits import BarRange
 from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.records import Phase
+from rsc.trading.records import Split
 from rsc.trading.rules import TradingConfig
 
 _WINDOW = 3
@@ -43,7 +43,7 @@ def _live(market: Market, bars: tuple[Bars, ...]) -> None:
         start=start,
         end=end,
         episode_id=index + 1,
-        phase=int(Phase.TRAIN),
+        split=int(Split.TRAIN),
     )
     simulator.step(np.zeros(4, np.int64))
     width = _WINDOW * market.features.shape[1] + simulator.account.shape[1]

@@ -25,7 +25,7 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _Result = TypeVar("_Result")
 
 
-def patiently(work: Callable[[], _Result], seconds: Callable[[], float]) -> _Result:
+def retry_temporary(work: Callable[[], _Result], seconds: Callable[[], float]) -> _Result:
     """Return what `work` returns, beginning again while it fails temporarily.
 
     Parameters

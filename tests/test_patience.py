@@ -11,7 +11,7 @@ import stamina
 
 from rsc.errors import TemporaryError, UserError
 from rsc.log import configure_logging
-from rsc.retry import patiently
+from rsc.retry import retry_temporary
 
 
 class Service:
@@ -42,21 +42,21 @@ def info():  # and what was configured before, afterwards
 
 def test_a_service_that_comes_back_is_waited_for():
     service = Service(2)
-    assert patiently(service.answer, lambda: 60.0) == "here"
+    assert retry_temporary(service.answer, lambda: 60.0) == "here"
     assert service.calls == 3
 
 
 def test_without_patience_the_first_failure_is_raised_as_it_is():
     service = Service(2)
     with pytest.raises(TemporaryError, match="at call 1"):
-        patiently(service.answer, lambda: 0.0)
+        retry_temporary(service.answer, lambda: 0.0)
     assert service.calls == 1
 
 
 def test_patience_that_is_cut_short_ends_with_the_last_failure():
     service = Service(1000)
     with pytest.raises(TemporaryError, match="at call 3"):
-        patiently(service.answer, lambda: 60.0 if service.calls < 3 else 0.0)
+        retry_temporary(service.answer, lambda: 60.0 if service.calls < 3 else 0.0)
 
 
 def test_what_is_not_temporary_is_not_tried_again():
@@ -67,12 +67,12 @@ def test_what_is_not_temporary_is_not_tried_again():
         raise UserError("no")
 
     with pytest.raises(UserError):
-        patiently(refuse, lambda: 60.0)
+        retry_temporary(refuse, lambda: 60.0)
     assert calls == [1]
 
 
 def test_a_wait_is_one_line_at_info(info, capsys):
-    patiently(Service(1).answer, lambda: 60.0)
+    retry_temporary(Service(1).answer, lambda: 60.0)
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"]) == ("service_awaited", "info")
     assert line["error"] == "was away at call 1"
@@ -80,7 +80,7 @@ def test_a_wait_is_one_line_at_info(info, capsys):
 
 def test_a_laptop_hears_nothing_of_a_wait(info, capsys):
     configure_logging("warning")
-    patiently(Service(1).answer, lambda: 60.0)
+    retry_temporary(Service(1).answer, lambda: 60.0)
     assert capsys.readouterr().err == ""
     assert len(stamina.instrumentation.get_on_retry_hooks()) == 1
 

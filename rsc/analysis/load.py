@@ -32,15 +32,15 @@ from rsc.store.runs import queries
 from rsc.store.runs.queries import EpisodeTable, RunRow, TrialRow
 from rsc.store.runs.rows import EvaluationRow
 from rsc.store.schema.engine import Database
-from rsc.trading.performance.series import apart, span
+from rsc.trading.performance.series import non_overlapping, span
 from rsc.trading.records import (
     EPISODE_DTYPE,
     NULL_STAMP,
     STEP_DTYPE,
     TRADE_DTYPE,
     EpisodeState,
-    Phase,
     Policy,
+    Split,
 )
 
 Evaluations = tuple[EvaluationRow, ...]
@@ -74,8 +74,8 @@ def load_report(engine: Database, run_id: str) -> ReportData:
     tables = {trial.trial_id: queries.read_episodes(engine, trial.trial_id) for trial in shown}
     names = _instrument_names(run, tables.values())
     splits = [
-        _split(engine, phase, _episodes(phase, tables, chosen, judged, names))
-        for phase in (Phase.TEST, Phase.VALIDATION)
+        _split(engine, split, _episodes(split, tables, chosen, judged, names))
+        for split in (Split.TEST, Split.VALIDATION)
     ]
     years = [row.periods_per_year for rows in judged.values() for row in rows]
     return ReportData(
@@ -126,7 +126,7 @@ def _instrument_names(run: RunRow, tables: Any) -> tuple[str, ...]:
 
 
 def _episodes(
-    phase: Phase,
+    split: Split,
     tables: dict[int, EpisodeTable],
     chosen: dict[int, int | None],
     judged: dict[int, Evaluations],
@@ -139,10 +139,10 @@ def _episodes(
         code = np.array([names.index(name) for name in table.instruments], dtype=np.int16)
         if len(records):
             records["instrument"] = code[records["instrument"]]
-        iteration = _shown_iteration(phase, chosen[trial_id], judged[trial_id])
+        iteration = _shown_iteration(split, chosen[trial_id], judged[trial_id])
         of_agent = (records["policy"] == Policy.AGENT) & (records["iteration"] == iteration)
         of_baseline = records["policy"] != Policy.AGENT
-        kept = (records["phase"] == phase) & (records["state"] == EpisodeState.COMPLETED)
+        kept = (records["split"] == split) & (records["state"] == EpisodeState.COMPLETED)
         found.append(records[kept & (of_agent | of_baseline)])
     return np.concatenate([np.zeros(0, EPISODE_DTYPE), *comparable(found)])
 
@@ -160,24 +160,24 @@ def comparable(folds: list[NDArray[np.void]]) -> list[NDArray[np.void]]:
     if not whole:
         whole = [episodes[episodes["policy"] == Policy.AGENT] for episodes in judged]
         whole = [episodes for episodes in whole if len(episodes)]
-    return [whole[position] for position in apart([span(episodes) for episodes in whole])]
+    return [whole[position] for position in non_overlapping([span(episodes) for episodes in whole])]
 
 
-def _shown_iteration(phase: Phase, chosen: int | None, rows: Evaluations) -> int:
+def _shown_iteration(split: Split, chosen: int | None, rows: Evaluations) -> int:
     """Return the iteration of the agent's episodes that a split shows; -1 is none."""
-    if phase is Phase.TEST:
-        final = [r for r in rows if r.phase is Phase.TEST and r.policy is Policy.AGENT]
+    if split is Split.TEST:
+        final = [r for r in rows if r.split is Split.TEST and r.policy is Policy.AGENT]
         final.sort(key=lambda row: (row.is_final, row.iteration))
         return final[-1].iteration if final else -1
     return -1 if chosen is None else chosen
 
 
-def _split(engine: Database, phase: Phase, episodes: NDArray[np.void]) -> SplitRecords:
+def _split(engine: Database, split: Split, episodes: NDArray[np.void]) -> SplitRecords:
     identities = [int(identity) for identity in episodes["episode_id"]]
     steps = [queries.read_steps(engine, identity) for identity in identities]
     trades = [queries.read_trades(engine, identity) for identity in identities]
     return SplitRecords(
-        phase=phase,
+        split=split,
         episodes=episodes,
         steps=np.concatenate([np.zeros(0, STEP_DTYPE), *steps]),
         trades=np.concatenate([np.zeros(0, TRADE_DTYPE), *trades]),
@@ -245,9 +245,9 @@ def _count_tries(
     engine: Database, names: tuple[str, ...], tables: dict[int, EpisodeTable], at_least: int
 ) -> int | None:
     """Return the tries on overlapping dates; None before the first episode began."""
-    stamps = [table.records[name] for table in tables.values()
+    timestamps = [table.records[name] for table in tables.values()
               for name in ("start_timestamp", "end_timestamp")]  # fmt: skip
-    known = np.concatenate([np.zeros(0, np.int64), *stamps])
+    known = np.concatenate([np.zeros(0, np.int64), *timestamps])
     known = known[known != NULL_STAMP]
     if len(known) == 0:
         return None

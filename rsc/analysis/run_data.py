@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +70,14 @@ class SplitRecords:
 
     Attributes
     ----------
-    phase : Phase
+    split : Split
         VALIDATION or TEST.
     episodes, steps, trades : ndarray
         Structured arrays of `rsc.trading.records`, of all policies, folds and
         instruments; one completed episode for each of these.
     """
 
-    phase: Phase
+    split: Split
     episodes: NDArray[np.void]
     steps: NDArray[np.void]
     trades: NDArray[np.void]
@@ -95,7 +95,7 @@ class SplitRecords:
         episodes = self.episodes[chosen]
         identities = episodes["episode_id"]
         return SplitRecords(
-            phase=self.phase,
+            split=self.split,
             episodes=episodes,
             steps=self.steps[np.isin(self.steps["episode_id"], identities)],
             trades=self.trades[np.isin(self.trades["episode_id"], identities)],

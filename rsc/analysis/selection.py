@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from rsc.store.runs.queries import RunRow, TrialRow, list_checkpoints
 from rsc.store.runs.rows import CheckpointKind, EvaluationRow
 from rsc.store.schema.engine import Engine
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 
 
 def is_better(value: float | None, best: float | None, minimum_improvement: float) -> bool:
@@ -30,7 +30,7 @@ def is_better(value: float | None, best: float | None, minimum_improvement: floa
 
 def agent_on_validation(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     """Return the evaluations that choose, in order of iteration."""
-    own = [r for r in rows if r.phase is Phase.VALIDATION and r.policy is Policy.AGENT]
+    own = [r for r in rows if r.split is Split.VALIDATION and r.policy is Policy.AGENT]
     return sorted(own, key=lambda row: row.iteration)
 
 

@@ -11,9 +11,9 @@ from rsc.errors import RscError
 from rsc.store.records.reading import read_rows
 from rsc.store.runs.queries import evaluations_in, trial_range
 from rsc.store.runs.rows import EvaluationRow
-from rsc.store.schema.columns import EPISODES, PHASES, POLICIES, STEPS, TRADES
+from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES
 from rsc.trading.performance.metrics import performance_of_records
-from rsc.trading.records import EpisodeState, Phase
+from rsc.trading.records import EpisodeState, Split
 
 # The same formulas on the same values, possibly on another machine's arithmetic.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
@@ -30,33 +30,33 @@ def check_evaluations(
         Whether the trial has ended, so that no judged episode may lack its evaluation.
     """
     first, last = trial_range(trial_id)
-    evaluated = first | (Phase.VALIDATION << 38)  # training episodes have the lower ids
+    evaluated = first | (Split.VALIDATION << 38)  # training episodes have the lower ids
     episodes = read_rows(connection, EPISODES, evaluated, last).records
     judged = set()
     for row in evaluations_in(connection, trial_id):
-        key = (int(row.phase), row.iteration, int(row.policy))
+        key = (int(row.split), row.iteration, int(row.policy))
         judged.add(key)
         _check_one(connection, trial_id, row, episodes[_of(episodes, key)], findings)
     if not ended:
         return
     done = episodes[episodes["state"] == EpisodeState.COMPLETED]
-    there = {(int(e["phase"]), int(e["iteration"]), int(e["policy"])) for e in done}
-    for phase, iteration, policy in sorted(there - judged):
-        name = _key(trial_id, phase, iteration, policy)
+    there = {(int(e["split"]), int(e["iteration"]), int(e["policy"])) for e in done}
+    for split, iteration, policy in sorted(there - judged):
+        name = _key(trial_id, split, iteration, policy)
         what = "the row is missing: the episodes it judges were completed"
         findings.add(Finding("evaluations", name, what))
 
 
-def _key(trial_id: int, phase: int, iteration: int, policy: int) -> str:
+def _key(trial_id: int, split: int, iteration: int, policy: int) -> str:
     return (
-        f"trial_id {trial_id}, phase {PHASES.get(phase, 'unknown')}, "
+        f"trial_id {trial_id}, split {SPLITS.get(split, 'unknown')}, "
         f"iteration {iteration}, policy {POLICIES.get(policy, 'unknown')}"
     )
 
 
 def _of(episodes: NDArray[np.void], key: tuple[int, int, int]) -> NDArray[np.bool_]:
     result: NDArray[np.bool_] = (
-        (episodes["phase"] == key[0])
+        (episodes["split"] == key[0])
         & (episodes["iteration"] == key[1])
         & (episodes["policy"] == key[2])
         & (episodes["state"] == EpisodeState.COMPLETED)
@@ -71,7 +71,7 @@ def _check_one(
     episodes: NDArray[np.void],
     findings: Findings,
 ) -> None:
-    name = _key(trial_id, row.phase, row.iteration, row.policy)
+    name = _key(trial_id, row.split, row.iteration, row.policy)
     if not len(episodes):
         what = "judges episodes that are missing in episodes"
         findings.add(Finding("evaluations", name, what))

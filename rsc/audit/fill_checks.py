@@ -252,7 +252,7 @@ def _open_value(chunk: Chunk, closed: NDArray[np.bool_], sums: _Sums) -> Floats:
 
 
 def _check_ends(chunk: Chunk, sums: _Sums, made: NDArray[np.void], findings: Findings) -> None:
-    """Sides, steps, causes and stamps of a trade are those of its operations."""
+    """Sides, steps, causes and timestamps of a trade are those of its operations."""
     trades, records = chunk.trades, chunk.trades.records
     closed = records["exit_cause"] != NULL_INDEX
     first, last = made[sums.first], made[sums.last]
@@ -279,9 +279,9 @@ def _check_ends(chunk: Chunk, sums: _Sums, made: NDArray[np.void], findings: Fin
     ):
         inside = there & (step >= 0) & (step < steps.count[trades.place])
         at = np.where(inside, steps.first[trades.place] + step, 0)
-        stamp = steps.records["timestamp"][at]
-        wrong = inside & (records[column] != stamp)
-        findings.differ(TRADES, records, column, stamp, wrong, "timestamp of its step")
+        timestamp = steps.records["timestamp"][at]
+        wrong = inside & (records[column] != timestamp)
+        findings.differ(TRADES, records, column, timestamp, wrong, "timestamp of its step")
 
 
 def _check_earnings(chunk: Chunk, findings: Findings) -> None:

@@ -203,8 +203,8 @@ class Replay:
         begins[grid.first[np.unique(grid.episode)]] = True
         held = np.where(begins, 0.0, np.roll(position, 1))
         before = grid.row - 1
-        stamp = self._market.stamp
-        days = (stamp[grid.row] - stamp[before]) / _DAY_NANOSECONDS
+        timestamp = self._market.timestamp
+        days = (timestamp[grid.row] - timestamp[before]) / _DAY_NANOSECONDS
         year = days / trading.day_count
         borrow = trading.borrow_rate * np.maximum(0.0, -held) * self._market.close[before] * year
         carry = borrow
@@ -231,7 +231,7 @@ class Replay:
         at = grid.first[steps.place[there]] + step[there]
         row = grid.row[at]
         for column, exact in (
-            ("timestamp", self._market.stamp[row] // 1000 * 1000),
+            ("timestamp", self._market.timestamp[row] // 1000 * 1000),
             ("price", self._market.close[row]),
         ):
             self._tell(STEPS, records, column, exact, records[column] != exact, "the bar")

@@ -16,7 +16,7 @@ from rsc.audit.findings import TOLD_FOR_A_TABLE, Finding, Findings, unequal
 from rsc.store.schema.columns import EPISODES, STEPS
 from rsc.trading.records import EpisodeState
 
-_PHASE_SHIFT = 38
+_SPLIT_SHIFT = 38
 
 
 def check_rows(chunk: Chunk, findings: Findings) -> None:
@@ -89,9 +89,9 @@ def check_episodes(chunk: Chunk, findings: Findings, *, ended: bool) -> None:
         Whether the trial has ended, so that no episode may be running.
     """
     episodes = chunk.episodes
-    phase = (episodes["episode_id"] >> _PHASE_SHIFT) & 3
+    split = (episodes["episode_id"] >> _SPLIT_SHIFT) & 3
     findings.differ(
-        EPISODES, episodes, "phase", phase, episodes["phase"] != phase, "bits of its episode_id"
+        EPISODES, episodes, "split", split, episodes["split"] != split, "bits of its episode_id"
     )
     if ended:
         findings.rows(

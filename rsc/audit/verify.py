@@ -2,7 +2,7 @@
 
 Everything is read again and compared: checksums, counts, states, sums, steps against
 operations, operations against trades, evaluations against the episodes they judge,
-executions against the attempts of the run, and what each trial held when it ended.
+attempts against the attempts of the run, and what each trial held when it ended.
 Findings name table, key and what was expected. With a replay function every portfolio
 value is also derived again from operations and bars (`rsc.audit.replay`). A run of any
 size is walked in pieces.
@@ -18,10 +18,10 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from rsc.audit.attempt_checks import check_attempts
 from rsc.audit.chunks import Chunk, chunks
 from rsc.audit.digest import RecordDigest
 from rsc.audit.evaluation_checks import check_evaluations
-from rsc.audit.execution_checks import check_executions
 from rsc.audit.fill_checks import (
     check_operations,
     check_steps_against_operations,
@@ -38,10 +38,10 @@ from rsc.audit.step_checks import (
 )
 from rsc.errors import RscError
 from rsc.store.records.encoding import TRIAL_SHIFT
-from rsc.store.runs.executions import ExecutionOutcome, executions_in
+from rsc.store.runs.attempts import AttemptOutcome, attempts_in
 from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import Seal, plain_checksum, seal
+from rsc.store.runs.sealing import TrialTotals, plain_checksum, seal
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import JsonDocument
 from rsc.store.schema.engine import check_schema, reading
@@ -63,7 +63,7 @@ class VerifyResult:
         The first of each table.
     total : int
         All of them.
-    episode_count, step_count, execution_count : int
+    episode_count, step_count, attempt_count : int
         How many rows were looked at.
     records_sha256 : str
         Digest of what is recorded now (`rsc.audit.digest`).
@@ -76,7 +76,7 @@ class VerifyResult:
     total: int
     episode_count: int
     step_count: int
-    execution_count: int
+    attempt_count: int
     records_sha256: str
     replayed: bool
 
@@ -117,7 +117,7 @@ def verify_run(
         run = run_in(connection, run_id)
         trials = trials_in(connection, run_id)
         _check_run(connection, run, trials, findings)
-        executions = check_executions(connection, run, findings)
+        attempts = check_attempts(connection, run, findings)
         resumable = _left_a_rest(connection, run)
         for trial in trials:
             _check_seal(connection, trial, findings)
@@ -141,7 +141,7 @@ def verify_run(
         total=findings.total,
         episode_count=episodes,
         step_count=steps,
-        execution_count=executions,
+        attempt_count=attempts,
         records_sha256=digest.text(),
         replayed=replay is not None,
     )
@@ -176,8 +176,8 @@ def _left_a_rest(connection: Connection, run: RunRow) -> bool:
     """
     if run.state is not RunState.INTERRUPTED:
         return False
-    left = {ExecutionOutcome.LOST, ExecutionOutcome.SUPERSEDED}
-    return any(row.outcome in left for row in executions_in(connection, run.run_id))
+    left = {AttemptOutcome.LOST, AttemptOutcome.SUPERSEDED}
+    return any(row.outcome in left for row in attempts_in(connection, run.run_id))
 
 
 def _check_run(
@@ -198,7 +198,7 @@ def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> 
     if trial.digest is None:
         return
     now = seal(connection, trial.trial_id)
-    for field in fields(Seal):
+    for field in fields(TrialTotals):
         was, found = getattr(trial, field.name), getattr(now, field.name)
         if was != found:
             what = f"{field.name} was {was} when the trial ended, its rows give {found}"

@@ -89,7 +89,7 @@ DatabaseWaitOption = Annotated[
 ]
 
 
-class ResumeMeError(RscError):
+class RetryableExitError(RscError):
     """The same start may go on later (exit 75)."""
 
     exit_code = EXIT_RESUME_ME
@@ -111,7 +111,7 @@ def require_run_id(run_id: str) -> str:
     return run_id
 
 
-def train_as_told(
+def train_managed_run(
     config: RunConfig,
     run_id: str,
     *,
@@ -128,14 +128,14 @@ def train_as_told(
     ------
     UserError
         A restart would fail the same way (exit 1).
-    ResumeMeError
+    RetryableExitError
         The same start may go on later (exit 75).
     """
     from rsc.cli.terminal.progress import progress_listener
     from rsc.store.runs.lease import SupersededError
-    from rsc.training.run.stopping import Watch
+    from rsc.training.run.stopping import StopController
 
-    watch = Watch(managed=True, progress=progress_listener(quiet=quiet))
+    watch = StopController(managed=True, progress=progress_listener(quiet=quiet))
     again = "The same command goes on from its last checkpoint."
     with driver_pid():
         watch.listen_again()
@@ -154,12 +154,12 @@ def train_as_told(
                 time_budget=time_budget,
             )
         except (SupersededError, TemporaryError) as error:
-            raise ResumeMeError(error.message, error.hint or again) from error
+            raise RetryableExitError(error.message, error.hint or again) from error
         except (KeyboardInterrupt, SystemExit) as error:
             message = f"run {run_id} was interrupted; its checkpoint is kept"
-            raise ResumeMeError(message, again) from error
+            raise RetryableExitError(message, again) from error
         finally:
-            watch.listen_no_more()  # a pod's second signal must not change the exit code
+            watch.ignore_signals()  # a pod's second signal must not change the exit code
 
 
 @contextmanager

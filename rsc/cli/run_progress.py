@@ -28,7 +28,7 @@ class Recorded:
     progress : Progress or None
         None before the first iteration.
     seconds : dict of str to float
-        Pod-seconds of all executions by group.
+        Pod-seconds of all attempts by group.
     failure : str
         Why it failed; empty otherwise.
     """
@@ -69,20 +69,20 @@ def read_states(database: str) -> dict[str, str] | str:
 
 
 def _read(engine: Any, run_id: str) -> Recorded | str:
-    from rsc.store.runs.executions import list_executions
+    from rsc.store.runs.attempts import list_attempts
     from rsc.store.runs.queries import list_runs, list_trials
 
     run = next((run for run in list_runs(engine) if run.run_id == run_id), None)
     if run is None:
         return "the database does not know the run yet"
     seconds: dict[str, float] = {}
-    executions = list_executions(engine, run_id)
-    for execution in executions:
-        for group, held in execution.pods.items():
+    attempts = list_attempts(engine, run_id)
+    for attempt in attempts:
+        for group, held in attempt.pods.items():
             seconds[group] = seconds.get(group, 0.0) + held
     trials = list_trials(engine, run_id)
     return Recorded(
-        state=str(executions[-1].outcome) if executions else str(run.state),
+        state=str(attempts[-1].outcome) if attempts else str(run.state),
         run_state=state_of(run),
         attempt=run.attempt,
         progress=_progress(engine, run, trials),

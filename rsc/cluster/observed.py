@@ -78,16 +78,16 @@ def created_at(item: Json) -> datetime | None:
     return moment_of(item.get("metadata", {}).get("creationTimestamp"))
 
 
-def moment_of(stamp: object) -> datetime | None:
-    """Return a time stamp of the API; None where there is none."""
-    if not stamp:
+def moment_of(timestamp: object) -> datetime | None:
+    """Return a time timestamp of the API; None where there is none."""
+    if not timestamp:
         return None
-    return datetime.fromisoformat(str(stamp))
+    return datetime.fromisoformat(str(timestamp))
 
 
-def seconds_since(stamp: datetime | None, now: datetime) -> float:
-    """Return the seconds from `stamp` to `now`, 0 when it is not known."""
-    return 0.0 if stamp is None else max(0.0, (now - stamp).total_seconds())
+def seconds_since(timestamp: datetime | None, now: datetime) -> float:
+    """Return the seconds from `timestamp` to `now`, 0 when it is not known."""
+    return 0.0 if timestamp is None else max(0.0, (now - timestamp).total_seconds())
 
 
 def condition(item: Json, kind: str) -> Json:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from rsc.config.overrides import Override, apply_overrides, parse_override
 from rsc.config.run import RESULT_FREE, RunConfig
-from rsc.config.validation_errors import Complaint, complaints, place_of
+from rsc.config.validation_errors import Problem, place_of, problems
 from rsc.config.yaml_io import describe, line_of, read_document, states, write_document
 from rsc.errors import UserError
 
@@ -161,11 +161,11 @@ class _Origin:
                 return override
         return None
 
-    def sentence(self, complaint: Complaint) -> str:
+    def sentence(self, complaint: Problem) -> str:
         override = self.override_of(complaint.place.path)
         return f"{override.where if override else self.path}: {complaint.text}"
 
-    def line(self, complaint: Complaint) -> str:
+    def line(self, complaint: Problem) -> str:
         if self.node is None or self.override_of(complaint.place.path):
             return ""
         line = line_of(self.node, complaint.place.path)
@@ -178,11 +178,11 @@ def _validate(model: type[_Model], tree: dict[str, Any], origin: _Origin) -> _Mo
         # JSON mode is strict about kinds, but lists may become tuples and text dates.
         return model.model_validate_json(json.dumps(tree, allow_nan=False), strict=True)
     except ValidationError as error:
-        found = complaints(model, error.errors(include_url=False))
+        found = problems(model, error.errors(include_url=False))
         raise _user_error(found, origin) from error
 
 
-def _user_error(found: Sequence[Complaint], origin: _Origin) -> UserError:
+def _user_error(found: Sequence[Problem], origin: _Origin) -> UserError:
     first, *others = found
     hint = " ".join(part for part in (first.hint, origin.line(first)) if part)
     lines = [hint] if hint else []
@@ -208,7 +208,7 @@ def _check_plain(
     elif isinstance(value, float) and not math.isfinite(value):
         place = place_of(model, path)
         text = f"{'.'.join(map(str, path))} was {value}, must be a finite number"
-        raise _user_error([Complaint(place=place, text=text)], origin)
+        raise _user_error([Problem(place=place, text=text)], origin)
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Complaint:
+class Problem:
     """One thing that is wrong.
 
     Attributes
@@ -118,7 +118,7 @@ def place_of(model: type[BaseModel], location: Iterable[str | int]) -> Place:
     return place
 
 
-def complaints(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> tuple[Complaint, ...]:
+def problems(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> tuple[Problem, ...]:
     """Return one complaint for each place that is wrong, in pydantic's order.
 
     Parameters
@@ -164,47 +164,47 @@ def _without_echoes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [e for e in errors if e["type"] != "too_short" or not has_wrong_entries(e["loc"])]
 
 
-def _complaint(model: type[BaseModel], group: Sequence[tuple[Place, ErrorDetails]]) -> Complaint:
+def _complaint(model: type[BaseModel], group: Sequence[tuple[Place, ErrorDetails]]) -> Problem:
     place, error = group[0]
     kind = error["type"]
     if kind == "extra_forbidden":
         return _unknown_key(place_of(model, error["loc"][:-1]), place)
     if kind == "missing":
         text = f"{place.text} was missing, must be given{brief(place.field)}"
-        return Complaint(place=place, text=text)
+        return Problem(place=place, text=text)
     if kind == "union_tag_not_found":
         tags = _joined(_tags_of(place_of(model, error["loc"]), str(place.path[-1])))
-        return Complaint(place=place, text=f"{place.text} was missing, must be {tags}")
+        return Problem(place=place, text=f"{place.text} was missing, must be {tags}")
     if kind in {"value_error", "assertion_error"}:
         return _owners_complaint(model, place, error)
     value = error["input"]
     wanted = " or ".join(dict.fromkeys(_requirement(e) for _, e in group))
     meant = _meant_value(value, group)
     text = f"{place.text} was {describe(value)}, must be {wanted}{meant}{brief(place.field)}"
-    return Complaint(place=place, text=text)
+    return Problem(place=place, text=text)
 
 
-def _unknown_key(parent: Place, place: Place) -> Complaint:
+def _unknown_key(parent: Place, place: Place) -> Problem:
     text = f"{place.text} is not a known key{did_you_mean(str(place.path[-1]), parent.keys)}"
     where = f"in {parent.text}" if parent.path else "at the top"
     hint = f"Known keys {where}: {', '.join(parent.keys)}."
-    return Complaint(place=place, text=text, hint=hint)
+    return Problem(place=place, text=text, hint=hint)
 
 
-def _owners_complaint(model: type[BaseModel], place: Place, error: ErrorDetails) -> Complaint:
+def _owners_complaint(model: type[BaseModel], place: Place, error: ErrorDetails) -> Problem:
     """Join a validator's own sentence to the path it speaks about."""
     words = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     first, _, rest = words.partition(" ")
     named = first.split(".")
     if named[0] in place.keys:  # a sentence about one of the model's own fields
         place = place_of(model, (*place.path, *named))
-        return Complaint(place=place, text=f"{place.text} {rest}")
+        return Problem(place=place, text=f"{place.text} {rest}")
     if words.startswith("must "):
         was = "" if isinstance(error["input"], dict) else f" was {describe(error['input'])},"
-        return Complaint(place=place, text=f"{place.text or 'the file'}{was} {words}")
+        return Problem(place=place, text=f"{place.text or 'the file'}{was} {words}")
     if place.path and first == str(place.path[-1]):
-        return Complaint(place=place, text=f"{place.text} {rest}")
-    return Complaint(place=place, text=f"{place.text}: {words}" if place.path else words)
+        return Problem(place=place, text=f"{place.text} {rest}")
+    return Problem(place=place, text=f"{place.text}: {words}" if place.path else words)
 
 
 def _joined(words: Sequence[str]) -> str:

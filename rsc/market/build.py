@@ -42,7 +42,7 @@ def build_market(
         Needed by scaling of kind ``train``, which is fitted on all rows that the training
         observations of the fold show; otherwise unused.
     periods_per_year : float, optional
-        Bars in a year; None derives it from the stamps.
+        Bars in a year; None derives it from the timestamps.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def build_market(
         high=_joined([one.high for one in bars]),
         low=_joined([one.low for one in bars]),
         close=_joined([one.close for one in bars]),
-        stamp=np.concatenate([one.stamp for one in bars]),
+        timestamp=np.concatenate([one.timestamp for one in bars]),
         tradable=np.concatenate([one.tradable for one in bars]),
         periods_per_year=periods_per_year or common_periods_per_year(bars),
         digest=market_digest(bars),
@@ -104,14 +104,19 @@ def common_periods_per_year(bars: tuple[Bars, ...]) -> float:
 
 
 def _require_same_closes(first: Bars, other: Bars) -> None:
-    begin, end = max(first.stamp[0], other.stamp[0]), min(first.stamp[-1], other.stamp[-1])
-    stamps = [one.stamp[(one.stamp >= begin) & (one.stamp <= end)] for one in (first, other)]
-    together, alone = len(np.union1d(*stamps)), max(len(stamp) for stamp in stamps)
+    begin, end = (
+        max(first.timestamp[0], other.timestamp[0]),
+        min(first.timestamp[-1], other.timestamp[-1]),
+    )
+    timestamps = [
+        one.timestamp[(one.timestamp >= begin) & (one.timestamp <= end)] for one in (first, other)
+    ]
+    together, alone = len(np.union1d(*timestamps)), max(len(timestamp) for timestamp in timestamps)
     if together > alone * (1 + _YEAR_TOLERANCE):
         raise UserError(
             f"{other.instrument} and {first.instrument} closed at {together} different times where "
             f"one alone had {alone} bars, must close at the same times for one annualisation",
-            hint="Stamp all instruments alike (dates, say), or set data.periods_per_year.",
+            hint="Timestamp all instruments alike (dates, say), or set data.periods_per_year.",
         )
 
 

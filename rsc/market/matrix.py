@@ -35,7 +35,7 @@ class Market:
         Scaled features; 0 in the warm-up, which no observation reaches.
     open, high, low, close : ndarray of float64, shape (B,)
         Prices that touch money, adjusted as the configuration says; all > 0.
-    stamp : ndarray of int64, shape (B,)
+    timestamp : ndarray of int64, shape (B,)
         Nanoseconds since 1970 UTC of the bar's close; increasing within an instrument.
     tradable : ndarray of bool, shape (B,)
         False where the volume says that nothing was traded.
@@ -54,7 +54,7 @@ class Market:
     high: NDArray[np.float64]
     low: NDArray[np.float64]
     close: NDArray[np.float64]
-    stamp: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
     tradable: NDArray[np.bool_]
     periods_per_year: float
     digest: str

@@ -23,11 +23,11 @@ from rsc.market.features.indicators import FeatureConfig, compute_features, look
 from rsc.market.features.scaling import scaling_warm_up
 from rsc.market.kinds import require_own_fields
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.timestamps import DAY_NS, day_stamp, stamp_text
+from rsc.market.prices.timestamps import DAY_NS, day_timestamp, timestamp_text
 
-Stamps = NDArray[np.int64]
+Timestamps = NDArray[np.int64]
 Boundaries = tuple[int, int, int, int]
-"""First stamp of train, of validation, of test; first stamp after test."""
+"""First timestamp of train, of validation, of test; first timestamp after test."""
 
 _OWNERS = {
     **dict.fromkeys(("train_fraction", "validation_fraction"), ("fraction",)),
@@ -189,7 +189,7 @@ def make_folds(
     first = tuple(_first_decision(one, features) for one in bars)
     return cut_folds(
         tuple(one.instrument for one in bars),
-        tuple(one.stamp for one in bars),
+        tuple(one.timestamp for one in bars),
         first,
         splits,
         gap=gap_bars(features, splits, horizon_bars=horizon_bars),
@@ -232,20 +232,20 @@ def gap_bars(features: FeatureConfig, splits: SplitConfig, *, horizon_bars: int 
 
 def cut_folds(
     instruments: tuple[str, ...],
-    stamps: tuple[Stamps, ...],
+    timestamps: tuple[Timestamps, ...],
     first: tuple[int, ...],
     splits: SplitConfig,
     *,
     gap: int,
 ) -> tuple[Fold, ...]:
-    """Cut folds out of stamps: `make_folds` without bars and features.
+    """Cut folds out of timestamps: `make_folds` without bars and features.
 
     Parameters
     ----------
     instruments : tuple of str
         Names for messages, length I.
-    stamps : tuple of ndarray of int64
-        Stamps of each instrument's bars.
+    timestamps : tuple of ndarray of int64
+        Timestamps of each instrument's bars.
     first : tuple of int
         First possible decision bar of each instrument.
     splits : SplitConfig
@@ -253,9 +253,9 @@ def cut_folds(
     gap : int
         Bars between two ranges of a fold, counted in each instrument's own bars.
     """
-    boundaries = _boundaries(stamps, first, splits)
+    boundaries = _boundaries(timestamps, first, splits)
     return tuple(
-        _fold(index, instruments, stamps, first, boundary, gap)
+        _fold(index, instruments, timestamps, first, boundary, gap)
         for index, boundary in enumerate(boundaries)
     )
 
@@ -276,25 +276,25 @@ def _first_decision(bars: Bars, features: FeatureConfig) -> int:
 
 
 def _boundaries(
-    stamps: tuple[Stamps, ...], first: tuple[int, ...], splits: SplitConfig
+    timestamps: tuple[Timestamps, ...], first: tuple[int, ...], splits: SplitConfig
 ) -> list[Boundaries]:
-    """Return the stamps at which the ranges of each fold begin."""
+    """Return the timestamps at which the ranges of each fold begin."""
     if splits.kind == "date":
         return [_date_boundaries(splits)]
-    begin = max(int(s[f]) for s, f in zip(stamps, first, strict=True))
-    last = min(int(s[-1]) for s in stamps)
-    axis = np.unique(np.concatenate(stamps))
+    begin = max(int(s[f]) for s, f in zip(timestamps, first, strict=True))
+    last = min(int(s[-1]) for s in timestamps)
+    axis = np.unique(np.concatenate(timestamps))
     axis = axis[(axis >= begin) & (axis <= last)]
     if len(axis) == 0:
         raise UserError(
             f"splits: the instruments had no dates in common after the warm-up (first decision "
-            f"{stamp_text(begin)}, earliest end {stamp_text(last)}), must overlap"
+            f"{timestamp_text(begin)}, earliest end {timestamp_text(last)}), must overlap"
         )
     if splits.kind == "fraction":
         train = round(len(axis) * splits.train_fraction)
         validation = round(len(axis) * (splits.train_fraction + splits.validation_fraction))
-        return [_stamps_at(axis, (0, train, validation, len(axis)))]
-    return [_stamps_at(axis, edges) for edges in _walk_forward_edges(len(axis), splits)]
+        return [_timestamps_at(axis, (0, train, validation, len(axis)))]
+    return [_timestamps_at(axis, edges) for edges in _walk_forward_edges(len(axis), splits)]
 
 
 def _date_boundaries(splits: SplitConfig) -> Boundaries:
@@ -304,10 +304,10 @@ def _date_boundaries(splits: SplitConfig) -> Boundaries:
         raise ValueError("kind date needs validation_start and test_start")
     end = splits.test_end
     return (
-        -_END_OF_TIME if start is None else day_stamp(start),
-        day_stamp(validation),
-        day_stamp(test),
-        _END_OF_TIME if end is None else day_stamp(end) + DAY_NS,
+        -_END_OF_TIME if start is None else day_timestamp(start),
+        day_timestamp(validation),
+        day_timestamp(test),
+        _END_OF_TIME if end is None else day_timestamp(end) + DAY_NS,
     )
 
 
@@ -329,8 +329,8 @@ def _walk_forward_edges(length: int, splits: SplitConfig) -> list[Boundaries]:
     return edges[-splits.maximum_folds :] if splits.maximum_folds else edges
 
 
-def _stamps_at(axis: Stamps, edges: Boundaries) -> Boundaries:
-    """Turn positions on the axis into stamps; one past the end is after all stamps of it."""
+def _timestamps_at(axis: Timestamps, edges: Boundaries) -> Boundaries:
+    """Turn positions on the axis into timestamps; one past the end is after all of them."""
     closed = np.append(axis, axis[-1] + 1)
     a, b, c, d = (int(closed[edge]) for edge in edges)
     return a, b, c, d
@@ -339,15 +339,15 @@ def _stamps_at(axis: Stamps, edges: Boundaries) -> Boundaries:
 def _fold(
     index: int,
     instruments: tuple[str, ...],
-    stamps: tuple[Stamps, ...],
+    timestamps: tuple[Timestamps, ...],
     first: tuple[int, ...],
     boundary: Boundaries,
     gap: int,
 ) -> Fold:
     """Cut one fold for all instruments."""
     parts = [
-        _cut(f"splits: fold {index} of {name}", stamp, begin, boundary, gap)
-        for name, stamp, begin in zip(instruments, stamps, first, strict=True)
+        _cut(f"splits: fold {index} of {name}", timestamp, begin, boundary, gap)
+        for name, timestamp, begin in zip(instruments, timestamps, first, strict=True)
     ]
     return Fold(
         index=index,
@@ -358,10 +358,10 @@ def _fold(
 
 
 def _cut(
-    where: str, stamp: Stamps, first: int, boundary: Boundaries, gap: int
+    where: str, timestamp: Timestamps, first: int, boundary: Boundaries, gap: int
 ) -> tuple[BarRange, BarRange, BarRange]:
     """Cut the three ranges of one instrument; each ends `gap` bars before the next begins."""
-    edges = [max(first, int(edge)) for edge in np.searchsorted(stamp, boundary)]
+    edges = [max(first, int(edge)) for edge in np.searchsorted(timestamp, boundary)]
     found = []
     for name, start, stop, cut in zip(
         ("train", "validation", "test"), edges[:-1], edges[1:], (gap, gap, 0), strict=True

@@ -27,9 +27,9 @@ _FOLD_DASHES = ("solid", "dash", "dot", "dashdot")
 LOG_SCALE_FROM = 4.0  # largest over smallest value from which a linear axis hides the start
 
 
-def milliseconds(stamps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return stamps as the number of milliseconds that a date axis reads."""
-    return stamps.astype(np.float64) / 1e6
+def milliseconds(timestamps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return timestamps as the number of milliseconds that a date axis reads."""
+    return timestamps.astype(np.float64) / 1e6
 
 
 def _line(path: PolicyPath, values: NDArray[np.float64], axis: str, **more: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _line(path: PolicyPath, values: NDArray[np.float64], axis: str, **more: Any)
     kept = thinned(values)
     return {
         "type": "scatter",
-        "x": milliseconds(path.stamp[kept]),
+        "x": milliseconds(path.timestamp[kept]),
         "y": values[kept],
         "yaxis": axis,
         "mode": "lines",
@@ -70,7 +70,7 @@ def split_figure(paths: Sequence[PolicyPath], trades: NDArray[np.void] | None = 
         if path.policy not in {Policy.FLAT, Policy.RANDOM}:
             figure.add_trace(_drawdown_line(path))
     _mark_folds(figure, paths[0])
-    first, last = milliseconds(paths[0].stamp[[0, -1]])
+    first, last = milliseconds(paths[0].timestamp[[0, -1]])
     edge = 0.008 * (last - first)
     figure.update_layout(xaxis={"range": [first - edge, last + edge]})
     values = np.concatenate([path.value for path in paths])
@@ -105,11 +105,11 @@ def _drawdown_line(path: PolicyPath) -> dict[str, Any]:
 
 def _mark_folds(figure: go.Figure, path: PolicyPath) -> None:
     """Draw a line where the next fold's agent takes over."""
-    for stamp in milliseconds(path.fold_starts):
+    for timestamp in milliseconds(path.fold_starts):
         figure.add_shape(
             type="line",
-            x0=stamp,
-            x1=stamp,
+            x0=timestamp,
+            x1=timestamp,
             y0=0,
             y1=1,
             yref="paper",
@@ -122,7 +122,7 @@ def _add_trading(figure: go.Figure, path: PolicyPath, trades: NDArray[np.void]) 
     figure.add_trace(
         {
             "type": "scatter",
-            "x": milliseconds(path.stamp[kept]),
+            "x": milliseconds(path.timestamp[kept]),
             "y": path.price[kept],
             "yaxis": "y3",
             "mode": "lines",

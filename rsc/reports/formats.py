@@ -50,19 +50,19 @@ def money(value: float) -> str:
     return number(value, 2)
 
 
-def date_of(stamp: int) -> datetime:
+def date_of(timestamp: int) -> datetime:
     """Return the aware datetime of nanoseconds since 1970 UTC, to the second."""
-    return datetime.fromtimestamp(int(stamp) // _NANOSECONDS, tz=UTC)
+    return datetime.fromtimestamp(int(timestamp) // _NANOSECONDS, tz=UTC)
 
 
-def is_intraday(stamps: NDArray[np.int64]) -> bool:
-    """Return whether any stamp is not at midnight: then dates need their time."""
-    return bool((stamps % _DAY != 0).any())
+def is_intraday(timestamps: NDArray[np.int64]) -> bool:
+    """Return whether any timestamp is not at midnight: then dates need their time."""
+    return bool((timestamps % _DAY != 0).any())
 
 
-def date(stamp: int, *, intraday: bool = False) -> str:
+def date(timestamp: int, *, intraday: bool = False) -> str:
     """Return 2018-12-31, or 2018-12-31 16:00 for intraday bars."""
-    return date_of(stamp).strftime("%Y-%m-%d %H:%M" if intraday else "%Y-%m-%d")
+    return date_of(timestamp).strftime("%Y-%m-%d %H:%M" if intraday else "%Y-%m-%d")
 
 
 def duration(seconds: float) -> str:

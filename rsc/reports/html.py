@@ -34,7 +34,7 @@ from rsc.reports.tables import (
     metric_table,
     trade_rows,
 )
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 
 SHOWN_INSTRUMENTS = 8  # charts of more would bury the tables
 EXTREME_TRADES = 5
@@ -151,16 +151,16 @@ def _split_view(
     data: ReportData, records: SplitRecords, figures: dict[str, go.Figure]
 ) -> SplitView:
     """Return one split for the template and add its charts to `figures`."""
-    anchor = records.phase.name.lower()
+    anchor = records.split.name.lower()
     performances = judged(records, data.periods_per_year)
     own = records.only(Policy.AGENT)
     closed = own.trades[own.trades["exit_cause"] >= 0]
     names = data.facts.instruments
-    if records.phase is Phase.TEST and len(closed) > 1:
+    if records.split is Split.TEST and len(closed) > 1:
         figures[f"{anchor}-trades"] = trade_figure(closed)
     used = sorted({int(index) for index in own.episodes["instrument"]})
     return SplitView(
-        title=summary.SPLIT_NAMES[records.phase].capitalize(),
+        title=summary.SPLIT_NAMES[records.split].capitalize(),
         anchor=anchor,
         period=summary.period(records),
         findings=summary.findings(data, records, performances),
@@ -186,8 +186,8 @@ def _instrument_view(
     on_it = records.episodes[records.episodes["instrument"] == instrument]
     policies = sorted({Policy(int(code)) for code in on_it["policy"]})
     paths = [policy_path(records, policy, instrument) for policy in policies]
-    trades = records.only(Policy.AGENT, instrument).trades if records.phase is Phase.TEST else None
-    key = f"{records.phase.name.lower()}-{instrument}"
+    trades = records.only(Policy.AGENT, instrument).trades if records.split is Split.TEST else None
+    key = f"{records.split.name.lower()}-{instrument}"
     figures[key] = split_figure(paths, trades)
     ends = "; ".join(
         f"{STYLES[path.policy].label} from {formats.integer(path.value[0])} to "

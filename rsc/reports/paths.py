@@ -29,7 +29,7 @@ class PolicyPath:
     ----------
     policy : Policy
         Who decided.
-    stamp : ndarray of int64, shape (T + 1,)
+    timestamp : ndarray of int64, shape (T + 1,)
         Nanoseconds since 1970 UTC; the first is the close before the first step.
     value, drawdown, exposure : ndarray of float64, shape (T + 1,)
         Portfolio value, its distance below the peak (<= 0), position value over
@@ -37,11 +37,11 @@ class PolicyPath:
     price : ndarray of float64, shape (T + 1,)
         Closes; NaN at the first.
     fold_starts : ndarray of int64
-        Stamps at which the second and later folds begin.
+        Timestamps at which the second and later folds begin.
     """
 
     policy: Policy
-    stamp: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
     value: NDArray[np.float64]
     drawdown: NDArray[np.float64]
     exposure: NDArray[np.float64]
@@ -61,7 +61,7 @@ def policy_path(records: SplitRecords, policy: Policy, instrument: int) -> Polic
     first = episodes["start_timestamp"][:1]
     return PolicyPath(
         policy=policy,
-        stamp=np.concatenate([first, steps["timestamp"]]),
+        timestamp=np.concatenate([first, steps["timestamp"]]),
         value=series.values,
         drawdown=np.minimum(drawdowns(series.values), 0.0),
         exposure=np.concatenate([[0.0], steps["exposure"]]),
@@ -101,7 +101,7 @@ def calendar(path: PolicyPath) -> tuple[CalendarYear, ...]:
 
     The first and the last month hold only the bars that were judged.
     """
-    months = path.stamp.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
+    months = path.timestamp.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
     # A step belongs to the month of its close; its base is the close before the month.
     last = np.flatnonzero(np.append(np.diff(months[1:]) != 0, True)) + 1
     base = np.concatenate([[0], last[:-1]])

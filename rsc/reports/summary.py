@@ -15,9 +15,9 @@ from rsc.reports import formats
 from rsc.reports.palette import STYLES
 from rsc.reports.tables import sharpe_text
 from rsc.trading.performance.metrics import Performance
-from rsc.trading.records import Cause, Phase, Policy
+from rsc.trading.records import Cause, Policy, Split
 
-SPLIT_NAMES = {Phase.TEST: "test split", Phase.VALIDATION: "validation split"}
+SPLIT_NAMES = {Split.TEST: "test split", Split.VALIDATION: "validation split"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def findings(
             f"The figures are of {formats.integer(agent.bars)} bars, less than a year "
             f"({formats.number(data.periods_per_year, 0)}): annualised figures extrapolate."
         )
-    found.append(_tries_sentence(data.facts, records.phase))
+    found.append(_tries_sentence(data.facts, records.split))
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -144,7 +144,7 @@ def _money_sentence(records: SplitRecords, performances: dict[Policy, Performanc
     if agent.total_return is None:
         return ""
     sentence = (
-        f"On the {SPLIT_NAMES[records.phase]}, {period(records)} "
+        f"On the {SPLIT_NAMES[records.split]}, {period(records)} "
         f"({formats.integer(agent.bars)} bars), the agent returned "
         f"{formats.signed_percent(agent.total_return)} after all costs"
     )
@@ -162,15 +162,15 @@ def _sharpe_sentence(agent: Performance, records: SplitRecords) -> str:
         return f"{sentence}the whole interval is below zero."
     if agent.sharpe_low <= 0:
         return f"{sentence}the interval includes zero, so these bars alone show no skill."
-    if records.phase is Phase.VALIDATION:
+    if records.split is Split.VALIDATION:
         return f"{sentence}it is above zero on the bars that the module was chosen on."
     return f"{sentence}the whole interval is above zero, before counting tries."
 
 
-def _tries_sentence(facts: RunFacts, phase: Phase) -> str:
+def _tries_sentence(facts: RunFacts, split: Split) -> str:
     tail = (
         " The validation split chose the module, so its figures flatter."
-        if phase is Phase.VALIDATION
+        if split is Split.VALIDATION
         else ""
     )
     if facts.tries_on_data is None:

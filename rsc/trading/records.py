@@ -4,7 +4,7 @@ The kernel writes these records at the moment a thing happens; the runner ships
 them; the recorder writes them to the database, column by column under the same
 names. Nobody computes them a second time. Codes are small integers here and their
 names in the database. Null is NaN for floats, ``NULL_INDEX`` for indices and codes,
-``NULL_STAMP`` for stamps. The dtypes are packed: a row has no padding bytes.
+``NULL_STAMP`` for timestamps. The dtypes are packed: a row has no padding bytes.
 
 Field meanings: section 11 of the trading semantics (docs/trading-semantics.md).
 """
@@ -70,7 +70,7 @@ class Side(IntEnum):
 
 
 @unique
-class Phase(IntEnum):
+class Split(IntEnum):
     """Which split an episode ran on."""
 
     TRAIN = 0
@@ -169,7 +169,7 @@ TRADE_DTYPE = np.dtype(
 EPISODE_DTYPE = np.dtype(
     [
         ("episode_id", np.int64),
-        ("phase", np.int8),
+        ("split", np.int8),
         ("policy", np.int8),
         ("fold", np.int16),
         ("instrument", np.int16),  # index into Market.instruments; its name in the database
@@ -241,9 +241,9 @@ def join_records(parts: Sequence[RecordBatch]) -> RecordBatch:
     )
 
 
-# An episode id is unique in a database and the same in every execution of a trial:
-# trial id (23 bits) | phase (2 bits) | number inside the phase (38 bits).
-_PHASE_SHIFT, _TRIAL_SHIFT = 38, 40
+# An episode id is unique in a database and the same in every attempt of a trial:
+# trial id (23 bits) | split (2 bits) | number inside the split (38 bits).
+_SPLIT_SHIFT, _TRIAL_SHIFT = 38, 40
 _POLICY_SHIFT, _ITERATION_SHIFT = 12, 16
 MAX_TRIAL_ID = (1 << 23) - 1
 EPISODE_NUMBER_MASK = (1 << _TRIAL_SHIFT) - 1  # what is left of the id without the trial
@@ -251,12 +251,12 @@ EPISODE_NUMBER_MASK = (1 << _TRIAL_SHIFT) - 1  # what is left of the id without 
 
 def training_episode_ids(trial_id: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ids of training episodes; `numbers` count them inside the trial from 0."""
-    return (trial_id << _TRIAL_SHIFT) | (Phase.TRAIN << _PHASE_SHIFT) | numbers
+    return (trial_id << _TRIAL_SHIFT) | (Split.TRAIN << _SPLIT_SHIFT) | numbers
 
 
 def evaluation_episode_id(
-    trial_id: int, *, phase: Phase, iteration: int, policy: Policy, instrument: int
+    trial_id: int, *, split: Split, iteration: int, policy: Policy, instrument: int
 ) -> int:
     """Return the id of the one episode of `policy` on `instrument` at `iteration`."""
     number = (iteration << _ITERATION_SHIFT) | (policy << _POLICY_SHIFT) | instrument
-    return (trial_id << _TRIAL_SHIFT) | (phase << _PHASE_SHIFT) | number
+    return (trial_id << _TRIAL_SHIFT) | (split << _SPLIT_SHIFT) | number

@@ -44,7 +44,7 @@ class TrialPlan:
     config : RunConfig
         The effective configuration of the run.
     fold : Fold
-        Decision ranges of every instrument, for each phase.
+        Decision ranges of every instrument, for each split.
     trial_id : int
         Key of the trial in the database; the high bits of its episode ids.
     seed : int

@@ -16,9 +16,9 @@ from rsc.store.runs.writes import open_store
 from rsc.trading.environments.baselines import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
-from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id
 
-JUDGED = (Phase.VALIDATION, Phase.TEST)
+JUDGED = (Split.VALIDATION, Split.TEST)
 ITERATION = 2
 EXAMPLE = """\
 name: small
@@ -87,25 +87,25 @@ def _begin(store, run_id, config, data_digest) -> int:
 def _record_fold(store, context, config, market, fold) -> dict[str, Any]:
     """Record the agent and the baselines on both splits; return the agent's metrics."""
     found: dict[str, Any] = {"fold": fold.index}
-    for phase in JUDGED:
-        ranges = fold.validation if phase is Phase.VALIDATION else fold.test
-        own = _agent_records(market, config, context.trial_id, fold.index, phase, ranges)
+    for split in JUDGED:
+        ranges = fold.validation if split is Split.VALIDATION else fold.test
+        own = _agent_records(market, config, context.trial_id, fold.index, split, ranges)
         others = run_baselines(
             market,
             config.trading,
             ranges,
             trial_id=context.trial_id,
-            phase=phase,
+            split=split,
             fold=fold.index,
             seed=config.seed,
         )
         for batch in (own, others):
             store.append(context, batch)
             for policy in np.unique(batch.episodes["policy"]):
-                row = _judge(batch, Policy(policy), phase, market.periods_per_year)
+                row = _judge(batch, Policy(policy), split, market.periods_per_year)
                 store.add_evaluation(context, row)
                 if policy == Policy.AGENT:
-                    found[phase.name.lower()] = {"agent": dict(row.metrics)}
+                    found[split.name.lower()] = {"agent": dict(row.metrics)}
     return found
 
 
@@ -122,12 +122,12 @@ def _add_iterations(store, context) -> None:
         store.add_iteration(context, row)
 
 
-def _agent_records(market, config, trial_id, fold, phase, ranges) -> RecordBatch:
+def _agent_records(market, config, trial_id, fold, split, ranges) -> RecordBatch:
     simulator = Simulator(market, config.trading, accounts=len(ranges))
     simulator.iteration = ITERATION
     for instrument, bars in enumerate(ranges):
         identity = evaluation_episode_id(
-            trial_id, phase=phase, iteration=ITERATION, policy=Policy.AGENT, instrument=instrument
+            trial_id, split=split, iteration=ITERATION, policy=Policy.AGENT, instrument=instrument
         )
         simulator.begin(
             [instrument],
@@ -135,22 +135,22 @@ def _agent_records(market, config, trial_id, fold, phase, ranges) -> RecordBatch
             start=bars.start,
             end=bars.end,
             episode_id=identity,
-            phase=phase,
+            split=split,
             policy=Policy.AGENT,
             fold=fold,
         )
-    rng = np.random.default_rng([config.seed, fold, int(phase)])
+    rng = np.random.default_rng([config.seed, fold, int(split)])
     while simulator.active.any():
         simulator.step(rng.integers(0, len(config.trading.actions), len(ranges)))
     return simulator.drain()
 
 
-def _judge(batch: RecordBatch, policy: Policy, phase: Phase, periods: float) -> EvaluationRow:
+def _judge(batch: RecordBatch, policy: Policy, split: Split, periods: float) -> EvaluationRow:
     episodes = batch.episodes[batch.episodes["policy"] == policy]
     done = episodes[np.isfinite(episodes["episode_return"])]
     found = performance_of_records(episodes, batch.steps, batch.trades, periods_per_year=periods)
     return EvaluationRow(
-        phase=phase,
+        split=split,
         iteration=ITERATION if policy is Policy.AGENT else 0,
         policy=policy,
         periods_per_year=periods,
@@ -158,6 +158,6 @@ def _judge(batch: RecordBatch, policy: Policy, phase: Phase, periods: float) -> 
         episode_return=float(done["episode_return"].sum()),
         metrics=found.as_dict(),
         undefined=found.undefined,
-        is_final=phase is Phase.TEST,
+        is_final=split is Split.TEST,
         checkpoint_iteration=ITERATION if policy is Policy.AGENT else None,
     )

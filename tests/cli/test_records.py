@@ -78,7 +78,7 @@ def test_show_as_json_has_the_stored_metrics(rsc, database):
     with sqlite3.connect(database) as connection:
         (stored,) = connection.execute(
             "SELECT sharpe FROM evaluations JOIN trials USING (trial_id)"
-            " WHERE run_id = ? AND phase = 'test' AND policy = 'agent'",
+            " WHERE run_id = ? AND split = 'test' AND policy = 'agent'",
             (FIRST,),
         ).fetchone()
     agent = document["judgements"]["test"]["agent"]
@@ -93,7 +93,7 @@ def test_progress_from_the_database_has_the_interval_of_each_sharpe(database, ke
     with sqlite3.connect(database) as connection:
         stored = connection.execute(
             "SELECT sharpe, sharpe_low, sharpe_high FROM evaluations JOIN trials USING (trial_id)"
-            " WHERE run_id = ? AND phase = 'validation' AND policy = 'agent'",
+            " WHERE run_id = ? AND split = 'validation' AND policy = 'agent'",
             (FIRST,),
         ).fetchone()
         if not kept:
@@ -247,7 +247,7 @@ def test_an_absurd_value_is_named_by_verify_and_stops_no_other_command(rsc, data
             "UPDATE steps SET portfolio_value = ?, exposure = CASE WHEN ? > 0 THEN 0.0 END"
             " WHERE step_index = 7 AND episode_id ="
             " (SELECT max(episode_id) FROM episodes JOIN trials USING (trial_id)"
-            " WHERE run_id = ? AND phase = 'test' AND policy = 'agent')",
+            " WHERE run_id = ? AND split = 'test' AND policy = 'agent')",
             (value, value, FIRST),
         )
     outcome = rsc("verify", FIRST)

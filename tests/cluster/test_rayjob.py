@@ -328,8 +328,8 @@ def test_money_needs_a_price_for_every_group_that_is_held():
     prices = {"head": 1.0, "learner": 2.0, "sampler": 0.5}
     plan = _plan(config, prices=prices, samplers=1)
     assert plan.longest_seconds is not None
-    assert plan.longest_money == pytest.approx(3.5 * plan.longest_seconds / 3600)
-    assert _plan(config, prices={"head": 1.0}, samplers=1).longest_money is None
+    assert plan.max_cost == pytest.approx(3.5 * plan.longest_seconds / 3600)
+    assert _plan(config, prices={"head": 1.0}, samplers=1).max_cost is None
     assert "--price named the group 'lerner'" in _plan(config, prices={"lerner": 1}).warnings[-1]
 
 

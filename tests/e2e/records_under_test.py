@@ -21,7 +21,7 @@ SELECT number % :accounts AS account, number / :accounts AS nth, iteration, step
   sum(step_count) OVER (PARTITION BY number % :accounts ORDER BY number) - step_count AS begun
 FROM (
   SELECT episode_id & 274877906943 AS number, iteration, episodes.step_count
-  FROM episodes JOIN trials USING (trial_id) WHERE run_id = :run_id AND phase = 'train'
+  FROM episodes JOIN trials USING (trial_id) WHERE run_id = :run_id AND split = 'train'
 ) AS training ORDER BY number
 """
 
@@ -44,7 +44,7 @@ def assert_unbroken(engine: sa.Engine, run_id: str) -> int:
         ask = {"run_id": run_id}
         question = "SELECT config FROM training_runs WHERE run_id = :run_id"
         accounts = accounts_of(connection.execute(sa.text(question), ask).scalar_one())
-        question = "SELECT count(*) FROM executions WHERE run_id = :run_id"
+        question = "SELECT count(*) FROM attempts WHERE run_id = :run_id"
         starts = connection.execute(sa.text(question), ask).scalar_one()
         trained = connection.execute(sa.text(ITERATIONS), ask).all()
         episodes = connection.execute(sa.text(EPISODES), ask | {"accounts": accounts}).all()

@@ -1,7 +1,7 @@
 """Everything that ends in the middle of a training, one test each (docs/failures.md).
 
 After each of them the records are those of a training that nothing disturbed, to the
-bit, and every start of the run is an execution in the database.
+bit, and every start of the run is an attempt in the database.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from training_under_test import (
     ROOT,
     assert_checkpointed,
     assert_verified,
+    attempts,
     digest_of,
-    executions,
     install,
     iterations,
     long_config,
@@ -26,15 +26,15 @@ from training_under_test import (
     wait_for_training,
 )
 
-from rsc.store.runs.executions import ExecutionOutcome
+from rsc.store.runs.attempts import AttemptOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 LOST, INTERRUPTED, COMPLETED, CANCELLED = (
-    ExecutionOutcome.LOST,
-    ExecutionOutcome.INTERRUPTED,
-    ExecutionOutcome.COMPLETED,
-    ExecutionOutcome.CANCELLED,
+    AttemptOutcome.LOST,
+    AttemptOutcome.INTERRUPTED,
+    AttemptOutcome.COMPLETED,
+    AttemptOutcome.CANCELLED,
 )
 BEFORE = 6  # iterations of the long training that pass before something happens
 AFTER = 10  # iterations that are watched afterwards
@@ -43,9 +43,9 @@ MORE_SECONDS = 75  # for a start after a deadline: its sampler pods are made in 
 ORDER_SECONDS = 240  # a deadline is told to the driver after the time to live
 
 
-def outcomes(namespace: Namespace, run_id: str) -> list[ExecutionOutcome]:
+def outcomes(namespace: Namespace, run_id: str) -> list[AttemptOutcome]:
     """Return how each start of the run ended, in order."""
-    return [row.outcome for row in executions(namespace, run_id)]
+    return [row.outcome for row in attempts(namespace, run_id)]
 
 
 def begin(namespace: Namespace, **changes: dict[str, int]) -> str:
@@ -241,7 +241,7 @@ def test_the_deadline_ends_a_run_with_a_checkpoint(namespace, record_property):
     assert outcomes(namespace, run_id) == [INTERRUPTED]
 
     # Another RayJob under the same id, with a budget of time: so many steps would take hours.
-    (first,) = executions(namespace, run_id)
+    (first,) = attempts(namespace, run_id)
     used = (first.ended_at - first.started_at).total_seconds()
     given |= {"runId": run_id}
     given["train"] |= {"timeBudgetSeconds": round(used) + MORE_SECONDS}
@@ -257,5 +257,5 @@ def test_the_deadline_ends_a_run_with_a_checkpoint(namespace, record_property):
     assert the_run(namespace, run_id).state == "completed"
     assert assert_verified(namespace, run_id) > trained
     assert outcomes(namespace, run_id) == [INTERRUPTED, COMPLETED]
-    assert [row.attempt for row in executions(namespace, run_id)] == [1, 2]
+    assert [row.attempt for row in attempts(namespace, run_id)] == [1, 2]
     assert scalar(namespace, "SELECT count(*) FROM training_runs") == 1

@@ -7,7 +7,7 @@ from platform_under_test import wait_until
 from test_failures import COMPLETED, begin, outcomes, trains_again
 from training_under_test import assert_verified, digest_of, the_run
 
-from rsc.store.runs.executions import ExecutionOutcome
+from rsc.store.runs.attempts import AttemptOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -29,7 +29,7 @@ def test_an_orphan_driver_beside_its_successor_writes_nothing(
     def take_over() -> None:
         namespace.exec(head, "bash", "-c", successor, container="ray-head")
         wait_until(  # until then the first one still trains
-            lambda: outcomes(namespace, run_id)[0] == ExecutionOutcome.SUPERSEDED,
+            lambda: outcomes(namespace, run_id)[0] == AttemptOutcome.SUPERSEDED,
             seconds=180,
             what="the first driver to find out",
         )
@@ -42,4 +42,4 @@ def test_an_orphan_driver_beside_its_successor_writes_nothing(
     )
     assert_verified(namespace, run_id)
     assert digest_of(namespace.database_url, run_id) == long_digest
-    assert outcomes(namespace, run_id) == [ExecutionOutcome.SUPERSEDED, COMPLETED]
+    assert outcomes(namespace, run_id) == [AttemptOutcome.SUPERSEDED, COMPLETED]

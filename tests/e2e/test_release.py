@@ -14,7 +14,7 @@ from training_under_test import (
     RSC,
     START_SECONDS,
     assert_verified,
-    executions,
+    attempts,
     install,
     long_config,
     the_run,
@@ -150,11 +150,11 @@ def assert_placed(namespace, run_id: str) -> None:
     node = namespace.get("pod", head)["spec"]["nodeName"]
     groups = dict.fromkeys(("head", "learner", "sampler"), (node,))
     wait_until(  # a heartbeat may come later than the first iteration
-        lambda: executions(namespace, run_id)[0].nodes == groups,
+        lambda: attempts(namespace, run_id)[0].nodes == groups,
         seconds=30,
         what="the nodes of all groups to be recorded",
     )
-    assert executions(namespace, run_id)[0].node_types == {"learner": ("gpu-test",)}
+    assert attempts(namespace, run_id)[0].node_types == {"learner": ("gpu-test",)}
 
 
 # What the test itself has put there, and what Kubernetes puts into every namespace.

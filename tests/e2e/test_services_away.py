@@ -9,8 +9,8 @@ from platform_under_test import wait_until
 from training_under_test import (
     ROOT,
     assert_verified,
+    attempts,
     digest_of,
-    executions,
     install,
     long_config,
     the_run,
@@ -48,7 +48,7 @@ def test_training_goes_on_while_postgres_is_away(namespace, long_digest, record_
     assert namespace.wait_for_end(run_id)[:2] == ("SUCCEEDED", "Complete")
     assert_verified(namespace, run_id)
     assert digest_of(namespace.database_url, run_id) == long_digest
-    assert [one.outcome for one in executions(namespace, run_id)] == ["completed"]
+    assert [one.outcome for one in attempts(namespace, run_id)] == ["completed"]
 
 
 def fails_in_preflight(namespace, given) -> tuple[str, float]:

@@ -15,7 +15,7 @@ from records_under_test import assert_closed, assert_unbroken
 from services import ObjectStore
 
 from rsc.audit.digest import record_digest
-from rsc.store.runs.executions import ExecutionRow, list_executions
+from rsc.store.runs.attempts import AttemptRow, list_attempts
 from rsc.store.runs.queries import RunRow, find_run, list_runs
 from rsc.store.schema.engine import create_engine
 
@@ -130,11 +130,11 @@ def the_run(namespace: Namespace, run_id: str) -> RunRow | None:
         engine.dispose()
 
 
-def executions(namespace: Namespace, run_id: str) -> tuple[ExecutionRow, ...]:
+def attempts(namespace: Namespace, run_id: str) -> tuple[AttemptRow, ...]:
     """Return the starts of a run, the first first."""
     engine = create_engine(namespace.database_url)
     try:
-        return list_executions(engine, run_id)
+        return list_attempts(engine, run_id)
     finally:
         engine.dispose()
 

@@ -10,9 +10,11 @@ from rsc.errors import UserError
 from rsc.market.prices.bars import Bars, bars_from_frame
 
 
-def frame(closes: list[float], stamps: list[object] | None = None, **columns: object):
+def frame(closes: list[float], timestamps: list[object] | None = None, **columns: object):
     """Return a table of flat bars (all four prices equal), by default on consecutive days."""
-    dates = stamps or list(pd.date_range("2024-01-01", periods=len(closes)).strftime("%Y-%m-%d"))
+    dates = timestamps or list(
+        pd.date_range("2024-01-01", periods=len(closes)).strftime("%Y-%m-%d")
+    )
     price = np.array(closes, dtype=float)
     prices = {"Open": price, "High": price, "Low": price, "Close": price}
     return pd.DataFrame({"Date": dates, **prices, **columns})

@@ -133,7 +133,7 @@ class TestColumns:
 
     def test_columns_can_be_mapped(self):
         table = frame([1, 2]).rename(columns={"Date": "t", "Close": "last"})
-        assert bars_of(table, columns={"stamp": "t", "close": "last"}).close.tolist() == [1, 2]
+        assert bars_of(table, columns={"timestamp": "t", "close": "last"}).close.tolist() == [1, 2]
 
     def test_a_missing_column_is_named_with_those_that_were_found(self):
         said = refusal(frame([1, 2]).drop(columns="Low"))
@@ -151,7 +151,7 @@ class TestColumns:
 
     def test_two_columns_for_one_word_are_refused(self):
         said = refusal(frame([1, 2], Timestamp=["a", "b"]))
-        assert "columns 'Date', 'Timestamp' all look like stamp, must be one" in said
+        assert "columns 'Date', 'Timestamp' all look like timestamp, must be one" in said
 
 
 class TestWrongNumbers:
@@ -225,7 +225,7 @@ class TestDigest:
 
 def test_arrays_are_read_only():
     bars = bars_of(frame([1, 2], Volume=[1, 1], extra=[1, 1]))
-    for array in (bars.open, bars.stamp, bars.volume, bars.tradable, bars.extras["extra"]):
+    for array in (bars.open, bars.timestamp, bars.volume, bars.tradable, bars.extras["extra"]):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
@@ -248,7 +248,7 @@ def test_a_million_bars_are_checked_within_seconds():
 def test_make_bars_computes_what_follows_from_the_arrays():
     price = np.array([1.0, 2.0, 2.0])
     bars = make_bars(
-        instrument="X", stamp=np.arange(3) * DAY_NS, prices=(price, price, price, price)
+        instrument="X", timestamp=np.arange(3) * DAY_NS, prices=(price, price, price, price)
     )
     assert bars.stale_open_share == 0.5
     assert bars.prices[3] is bars.close

@@ -44,7 +44,7 @@ def test_instruments_lie_one_after_the_other(two):
     assert market.offset.tolist() == [0, 400, 700]
     assert market.features.shape == (700, 2)
     assert market.bar_count(1) == 300
-    for name in ("open", "high", "low", "close", "stamp", "tradable"):
+    for name in ("open", "high", "low", "close", "timestamp", "tradable"):
         joined = getattr(market, name)
         np.testing.assert_array_equal(joined[:400], getattr(two[0], name))
         np.testing.assert_array_equal(joined[400:], getattr(two[1], name))
@@ -79,7 +79,7 @@ def test_no_row_depends_on_a_later_bar(two):
     bars = two[0]
     short = make_bars(
         instrument="trend-1",
-        stamp=bars.stamp[:250],
+        timestamp=bars.timestamp[:250],
         prices=tuple(price[:250] for price in bars.prices),
     )
     cut = build_market((short,), FEATURES)
@@ -95,7 +95,7 @@ class TestTrainScaling:
         price = np.full(len(x), 10.0)
         return make_bars(
             instrument="X",
-            stamp=np.arange(len(x)) * DAY_NS,
+            timestamp=np.arange(len(x)) * DAY_NS,
             prices=(price, price, price, price),
             extras={"x": np.array(x)},
         )
@@ -140,13 +140,15 @@ class TestPeriodsPerYear:
         assert build_market(two + hourly, FEATURES, periods_per_year=252).periods_per_year == 252
 
     def test_instruments_that_close_at_other_times_are_refused_unless_it_is_set(self, two):
-        later = replace(two[1], stamp=two[1].stamp + 5 * 3600 * 10**9)
+        later = replace(two[1], timestamp=two[1].timestamp + 5 * 3600 * 10**9)
         with pytest.raises(UserError, match=r"closed at .* different times where one alone had"):
             common_periods_per_year((two[0], later))
         assert build_market((two[0], later), FEATURES, periods_per_year=252).periods_per_year == 252
 
     def test_some_holidays_of_their_own_are_not_other_times(self, two):
-        holidays = replace(two[1], stamp=np.delete(two[1].stamp, range(40, len(two[1]), 40)))
+        holidays = replace(
+            two[1], timestamp=np.delete(two[1].timestamp, range(40, len(two[1]), 40))
+        )
         assert common_periods_per_year((two[0], holidays)) == 252
 
 

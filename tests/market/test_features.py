@@ -31,7 +31,7 @@ def bars_of(closes, *, spread: float = 0.0, volume=None, **extras) -> Bars:
     close = np.array(closes, dtype=float)
     return make_bars(
         instrument="X",
-        stamp=np.arange(len(close)) * DAY_NS,
+        timestamp=np.arange(len(close)) * DAY_NS,
         prices=(close, close + spread, close - spread, close),
         volume=volume,
         extras={name: np.array(values, dtype=float) for name, values in extras.items()},
@@ -129,7 +129,9 @@ class TestIndicators:
     @pytest.mark.parametrize("spec", [*DEFAULT_COLUMNS, Bollinger(), Atr(), Adx(), Aroon()])
     def test_a_feature_does_not_depend_on_the_level_of_prices(self, walk, spec):
         scaled = make_bars(
-            instrument="X", stamp=walk.stamp, prices=tuple(price * 64 for price in walk.prices)
+            instrument="X",
+            timestamp=walk.timestamp,
+            prices=tuple(price * 64 for price in walk.prices),
         )
         for name, values in columns_of(walk, spec).items():
             np.testing.assert_allclose(columns_of(scaled, spec)[name], values, atol=1e-8)

@@ -46,7 +46,7 @@ def mood(bars):
     return {"mood": np.append(bars.extras["signal"][1:], 0.0)}
 
 def end_date(bars):
-    return {"end_date": (bars.stamp[-1] - bars.stamp) / 1e18}
+    return {"end_date": (bars.timestamp[-1] - bars.timestamp) / 1e18}
 
 def renamed(bars):
     return {f"renamed_{len(bars)}": bars.close * 1.0}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars, load_source, read_bytes
 from rsc.market.prices.synthetic import SyntheticConfig
-from rsc.market.prices.timestamps import stamp_text
+from rsc.market.prices.timestamps import timestamp_text
 
 HEADER = "Date,Open,High,Low,Close,Volume"
 ROWS = (
@@ -57,8 +57,8 @@ class TestShippedPrices:
             DataConfig(sources=(SourceConfig(instrument="SP500", uri="builtin:sp500"),))
         )
         assert len(bars) == 5031
-        assert stamp_text(bars.stamp[0]) == "1999-01-04"
-        assert stamp_text(bars.stamp[-1]) == "2018-12-31"
+        assert timestamp_text(bars.timestamp[0]) == "1999-01-04"
+        assert timestamp_text(bars.timestamp[-1]) == "2018-12-31"
         assert bars.close[0] == 1228.099976
         assert bars.close[-1] == 2506.850098
         assert not bars.adjusted
@@ -106,7 +106,7 @@ class TestFiles:
 
     def test_settings_reach_the_bars(self, write):
         bars = load(write(CSV), bar_label="left")
-        assert stamp_text(bars.stamp[0]) == "2024-01-03"
+        assert timestamp_text(bars.timestamp[0]) == "2024-01-03"
 
 
 class TestWrongFiles:
@@ -271,7 +271,7 @@ class TestConfig:
             DataConfig(sources=(source, source))
 
     def test_unknown_words_in_columns_are_refused(self):
-        with pytest.raises(ValidationError, match="'price' is no column, must be one of stamp"):
+        with pytest.raises(ValidationError, match="'price' is no column, must be one of timestamp"):
             SourceConfig(instrument="X", uri="x.csv", columns={"price": "p"})
 
     def test_unknown_keys_are_refused(self):

@@ -16,7 +16,7 @@ from rsc.market.features.indicators import FeatureConfig, LogReturn
 from rsc.market.features.scaling import ScalingConfig
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
-from rsc.market.prices.timestamps import DAY_NS, day_stamp, stamp_text
+from rsc.market.prices.timestamps import DAY_NS, day_timestamp, timestamp_text
 from rsc.market.splits import BarRange, Fold, SplitConfig, cut_folds, gap_bars, make_folds
 
 NO_GAP = {"purge_bars": 0, "embargo_bars": 0}
@@ -26,9 +26,9 @@ def days(count: int, first: int = 0) -> np.ndarray:
     return (first + np.arange(count)) * DAY_NS
 
 
-def cut(config: SplitConfig, *stamps: np.ndarray, first: tuple[int, ...] = (), gap: int = 0):
-    names = tuple(f"I{i}" for i in range(len(stamps)))
-    return cut_folds(names, stamps, first or (0,) * len(stamps), config, gap=gap)
+def cut(config: SplitConfig, *timestamps: np.ndarray, first: tuple[int, ...] = (), gap: int = 0):
+    names = tuple(f"I{i}" for i in range(len(timestamps)))
+    return cut_folds(names, timestamps, first or (0,) * len(timestamps), config, gap=gap)
 
 
 def edges(fold: Fold, instrument: int = 0) -> list[tuple[int, int]]:
@@ -74,7 +74,7 @@ class TestDates:
     def test_ranges_begin_on_their_dates(self):
         (fold,) = cut(self.CONFIG, days(120), gap=5)
         assert edges(fold) == [(0, 58 - 5), (59, 89 - 5), (90, 119)]
-        assert stamp_text(days(120)[59]) == "1970-03-01"
+        assert timestamp_text(days(120)[59]) == "1970-03-01"
 
     def test_train_can_begin_later_and_test_can_end_earlier(self):
         config = SplitConfig(
@@ -88,8 +88,8 @@ class TestDates:
         assert edges(fold) == [(31, 58), (59, 89), (90, 99)]
 
     def test_a_date_without_a_bar_begins_at_the_next_bar(self):
-        stamps = np.delete(days(120), [59, 60])
-        (fold,) = cut(self.CONFIG, stamps)
+        timestamps = np.delete(days(120), [59, 60])
+        (fold,) = cut(self.CONFIG, timestamps)
         assert edges(fold) == [(0, 58), (59, 87), (88, 117)]
 
     @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ class TestDates:
         config = SplitConfig(
             kind="date", validation_start=date(2020, 1, 1), test_start=day, test_end=day
         )
-        stamps = day_stamp(date(2019, 12, 1)) + np.arange(24 * 90) * (DAY_NS // 24)
-        (fold,) = cut(config, stamps)
+        timestamps = day_timestamp(date(2019, 12, 1)) + np.arange(24 * 90) * (DAY_NS // 24)
+        (fold,) = cut(config, timestamps)
         assert fold.test[0].step_count == 23
 
     def test_a_range_outside_the_data_is_empty(self):
@@ -254,12 +254,12 @@ class TestSeveralInstruments:
 @st.composite
 def calendars(draw) -> tuple[np.ndarray, ...]:
     """One to three instruments with holes and different first and last bars."""
-    stamps = []
+    timestamps = []
     for _ in range(draw(st.integers(1, 3))):
         full = days(draw(st.integers(80, 200)), draw(st.integers(0, 30)))
         holes = draw(st.sets(st.integers(0, len(full) - 1), max_size=20))
-        stamps.append(np.delete(full, sorted(holes)))
-    return tuple(stamps)
+        timestamps.append(np.delete(full, sorted(holes)))
+    return tuple(timestamps)
 
 
 @st.composite
@@ -288,33 +288,33 @@ def configs(draw) -> SplitConfig:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    stamps=calendars(),
+    timestamps=calendars(),
     config=configs(),
     gap=st.integers(0, 15),
     warm_up=st.integers(0, 30),
 )
-def test_ranges_are_ordered_apart_and_never_empty(stamps, config, gap, warm_up):
-    first = (warm_up,) * len(stamps)
+def test_ranges_are_ordered_apart_and_never_empty(timestamps, config, gap, warm_up):
+    first = (warm_up,) * len(timestamps)
     try:
-        folds = cut(config, *stamps, first=first, gap=gap)
+        folds = cut(config, *timestamps, first=first, gap=gap)
     except UserError:
         # The refusals have tests of their own above.
         return
-    assert folds == cut(config, *stamps, first=first, gap=gap)
+    assert folds == cut(config, *timestamps, first=first, gap=gap)
     for number, fold in enumerate(folds):
         assert fold.index == number
-        assert len(fold.train) == len(fold.validation) == len(fold.test) == len(stamps)
-        for i, stamp in enumerate(stamps):
+        assert len(fold.train) == len(fold.validation) == len(fold.test) == len(timestamps)
+        for i, timestamp in enumerate(timestamps):
             train, validation, test = fold.train[i], fold.validation[i], fold.test[i]
             assert warm_up <= train.start < train.end
             assert train.end + gap < validation.start < validation.end
-            assert validation.end + gap < test.start < test.end < len(stamp)
-            for j, other in enumerate(stamps):
+            assert validation.end + gap < test.start < test.end < len(timestamp)
+            for j, other in enumerate(timestamps):
                 # No instrument trains or selects on a date that another is judged on.
-                assert stamp[train.end] < other[fold.validation[j].start]
-                assert stamp[validation.end] < other[fold.test[j].start]
+                assert timestamp[train.end] < other[fold.validation[j].start]
+                assert timestamp[validation.end] < other[fold.test[j].start]
     for before, after in pairwise(folds):
-        for i in range(len(stamps)):
+        for i in range(len(timestamps)):
             assert before.test[i].start <= after.test[i].start
             assert before.train[i].start <= after.train[i].start
             if config.anchored:

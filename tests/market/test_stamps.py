@@ -1,4 +1,4 @@
-"""Stamps of bars: zones, order, gaps between them, and bars in a year."""
+"""Timestamps of bars: zones, order, gaps between them, and bars in a year."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from price_tables import bars_of, frame, refusal
 from pydantic import ValidationError
 
 from rsc.market.prices.sources import SourceConfig
-from rsc.market.prices.timestamps import DAY_NS, day_stamp, periods_per_year, stamp_text
+from rsc.market.prices.timestamps import DAY_NS, day_timestamp, periods_per_year, timestamp_text
 
 
-class TestStamps:
+class TestTimestamps:
     def test_a_date_is_midnight_utc_of_that_date(self):
         bars = bars_of(frame([1, 2], ["2024-01-02", "2024-01-03"]))
-        assert [stamp_text(s) for s in bars.stamp] == ["2024-01-02", "2024-01-03"]
+        assert [timestamp_text(s) for s in bars.timestamp] == ["2024-01-02", "2024-01-03"]
 
     def test_a_time_zone_does_not_shift_a_date(self):
         bars = bars_of(frame([1, 2], ["2024-01-02", "2024-01-03"]), timezone="America/New_York")
-        assert stamp_text(bars.stamp[0]) == "2024-01-02"
+        assert timestamp_text(bars.timestamp[0]) == "2024-01-02"
 
     def test_an_offset_is_an_instant(self):
         bars = bars_of(frame([1, 2], ["2024-01-02T16:00:00-05:00", "2024-01-03T16:00:00-05:00"]))
-        assert stamp_text(bars.stamp[0]) == "2024-01-02T21:00:00Z"
+        assert timestamp_text(bars.timestamp[0]) == "2024-01-02T21:00:00Z"
 
     def test_a_time_without_offset_is_utc_unless_the_zone_is_given(self):
         table = frame([1, 2], ["2024-01-02 16:00", "2024-01-03 16:00"])
-        assert stamp_text(bars_of(table).stamp[0]) == "2024-01-02T16:00:00Z"
+        assert timestamp_text(bars_of(table).timestamp[0]) == "2024-01-02T16:00:00Z"
         local = bars_of(table, timezone="America/New_York")
-        assert stamp_text(local.stamp[0]) == "2024-01-02T21:00:00Z"
+        assert timestamp_text(local.timestamp[0]) == "2024-01-02T21:00:00Z"
 
     def test_datetimes_with_a_zone_are_instants(self):
         table = frame([1, 2])
         table["Date"] = pd.date_range("2024-01-02 16:00", periods=2, tz="America/New_York")
-        assert stamp_text(bars_of(table).stamp[0]) == "2024-01-02T21:00:00Z"
+        assert timestamp_text(bars_of(table).timestamp[0]) == "2024-01-02T21:00:00Z"
 
     def test_left_labels_are_shifted_by_one_bar(self):
         table = frame([1, 2, 3], ["2024-01-02 09:30", "2024-01-02 09:35", "2024-01-02 09:40"])
-        assert stamp_text(bars_of(table, bar_label="left").stamp[2]) == "2024-01-02T09:45:00Z"
+        assert (
+            timestamp_text(bars_of(table, bar_label="left").timestamp[2]) == "2024-01-02T09:45:00Z"
+        )
 
     def test_unsorted_dates_are_refused(self):
         assert refusal(frame([1, 2, 3], ["2024-01-02", "2024-01-04", "2024-01-03"])) == (
@@ -66,7 +68,7 @@ class TestStamps:
             frame([1, 2], [20240102, 20240103])
         )
 
-    def test_stamps_with_and_without_offset_do_not_mix(self):
+    def test_timestamps_with_and_without_offset_do_not_mix(self):
         said = refusal(frame([1, 2], ["2024-01-02T16:00:00Z", "2024-01-03T16:00:00"]))
         assert said == (
             "x.parquet: row 2: column 'Date' was '2024-01-03T16:00:00', must have the offset of "
@@ -82,7 +84,7 @@ class TestStamps:
         table = frame([1, 2], ["2024-03-08T16:00:00-05:00", "2024-03-11T16:00:00-04:00"])
         assert "offset of the first row" in refusal(table)
         bars = bars_of(table, timezone="America/New_York")
-        assert stamp_text(bars.stamp[1]) == "2024-03-11T20:00:00Z"
+        assert timestamp_text(bars.timestamp[1]) == "2024-03-11T20:00:00Z"
         assert "must be local time of the configured timezone" in refusal(
             table, timezone="Europe/Berlin"
         )
@@ -167,5 +169,5 @@ class TestPeriodsPerYear:
         assert self.per_year(pd.date_range("2020-01-03", periods=100, freq="7D")) == 365.25 / 7
 
 
-def test_day_stamp_counts_days():
-    assert day_stamp(pd.Timestamp("1970-01-03").date()) == 2 * DAY_NS
+def test_day_timestamp_counts_days():
+    assert day_timestamp(pd.Timestamp("1970-01-03").date()) == 2 * DAY_NS

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.synthetic import LAST_DAY, SyntheticConfig, synthetic_bars
-from rsc.market.prices.timestamps import stamp_text
+from rsc.market.prices.timestamps import timestamp_text
 
 KINDS = ("trend", "mean_reversion", "random_walk", "clairvoyant")
 
@@ -32,7 +32,7 @@ class TestEveryWorld:
         assert (bars.low <= np.minimum(bars.open, bars.close)).all()
         assert (bars.high >= np.maximum(bars.open, bars.close)).all()
         assert bars.tradable.all()
-        assert (np.diff(bars.stamp) > 0).all()
+        assert (np.diff(bars.timestamp) > 0).all()
 
     def test_the_seed_decides(self, kind):
         assert world(kind, seed=5).digest == world(kind, seed=5).digest
@@ -113,13 +113,13 @@ class TestTruth:
 class TestClock:
     def test_daily_bars_fall_on_weekdays(self):
         bars = world("trend", bars=600)
-        assert stamp_text(bars.stamp[0]) == "2000-01-03"
+        assert timestamp_text(bars.timestamp[0]) == "2000-01-03"
         assert bars.periods_per_year == 252
-        assert stamp_text(bars.stamp[5]) == "2000-01-10"
+        assert timestamp_text(bars.timestamp[5]) == "2000-01-10"
 
     def test_shorter_bars_run_on_and_are_stamped_at_their_close(self):
         bars = world("trend", bars=3000, bar_seconds=3600)
-        assert stamp_text(bars.stamp[0]) == "2000-01-03T01:00:00Z"
+        assert timestamp_text(bars.timestamp[0]) == "2000-01-03T01:00:00Z"
         assert bars.bar_seconds == 3600
         assert bars.periods_per_year == pytest.approx(365.25 * 24, rel=0.01)
 
@@ -145,13 +145,13 @@ def test_parameters_have_bounds(wrong):
 
 
 def test_a_million_bars_are_in_order():
-    stamp = world("mean_reversion", bars=1_000_000, bar_seconds=60).stamp
-    assert len(stamp) == 1_000_000
-    assert (np.diff(stamp) == 60 * 10**9).all()
+    timestamp = world("mean_reversion", bars=1_000_000, bar_seconds=60).timestamp
+    assert len(timestamp) == 1_000_000
+    assert (np.diff(timestamp) == 60 * 10**9).all()
 
 
-def test_the_longest_daily_world_ends_within_the_stamps():
+def test_the_longest_daily_world_ends_within_the_timestamps():
     days = (LAST_DAY - date(2000, 1, 3)).days // 7 * 5 - 10
-    stamp = world("random_walk", bars=days).stamp
-    assert (np.diff(stamp) > 0).all()
-    assert stamp_text(stamp[-1]) > "2261"
+    timestamp = world("random_walk", bars=days).timestamp
+    assert (np.diff(timestamp) > 0).all()
+    assert timestamp_text(timestamp[-1]) > "2261"

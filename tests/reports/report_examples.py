@@ -22,7 +22,7 @@ from rsc.market.splits import BarRange
 from rsc.trading.environments.baselines import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
-from rsc.trading.records import EpisodeState, Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.records import EpisodeState, Policy, RecordBatch, Split, evaluation_episode_id
 from rsc.trading.rules import TradingConfig
 
 TRADING = TradingConfig(fill="next_close")
@@ -47,14 +47,14 @@ def run_agent(
     bars: BarRange,
     actions: NDArray[np.int64],
     *,
-    phase: Phase,
+    split: Split,
     iteration: int = 0,
     trading: TradingConfig = TRADING,
 ) -> RecordBatch:
     simulator = Simulator(market, trading, accounts=1)
     simulator.iteration = iteration
     identity = evaluation_episode_id(
-        1, phase=phase, iteration=iteration, policy=Policy.AGENT, instrument=0
+        1, split=split, iteration=iteration, policy=Policy.AGENT, instrument=0
     )
     simulator.begin(
         np.array([0]),
@@ -62,7 +62,7 @@ def run_agent(
         start=bars.start,
         end=bars.end,
         episode_id=np.array([identity]),
-        phase=phase,
+        split=split,
         policy=Policy.AGENT,
         fold=0,
         steps_recorded=np.array([True]),
@@ -76,16 +76,16 @@ def completed(*batches: RecordBatch) -> SplitRecords:
     episodes = np.concatenate([batch.episodes for batch in batches])
     episodes = episodes[episodes["state"] == EpisodeState.COMPLETED]
     return SplitRecords(
-        phase=Phase(int(episodes["phase"][0])),
+        split=Split(int(episodes["split"][0])),
         episodes=episodes,
         steps=np.concatenate([batch.steps for batch in batches]),
         trades=np.concatenate([batch.trades for batch in batches]),
     )
 
 
-def split(market: Market, bars: BarRange, phase: Phase) -> SplitRecords:
-    agent = run_agent(market, bars, momentum(market.close, bars, 20), phase=phase)
-    others = run_baselines(market, TRADING, (bars,), trial_id=1, phase=phase, fold=0, seed=7)
+def split(market: Market, bars: BarRange, split: Split) -> SplitRecords:
+    agent = run_agent(market, bars, momentum(market.close, bars, 20), split=split)
+    others = run_baselines(market, TRADING, (bars,), trial_id=1, split=split, fold=0, seed=7)
     return completed(agent, others)
 
 
@@ -95,7 +95,7 @@ def learning_curve(market: Market) -> LearningCurve:
     for iteration, look_back in enumerate(LOOK_BACKS):
         greedy = momentum(market.close, VALIDATION, look_back)
         judged = completed(
-            run_agent(market, VALIDATION, greedy, phase=Phase.VALIDATION, iteration=iteration)
+            run_agent(market, VALIDATION, greedy, split=Split.VALIDATION, iteration=iteration)
         )
         found = performance_of_records(
             judged.episodes, judged.steps, judged.trades, periods_per_year=252
@@ -104,7 +104,7 @@ def learning_curve(market: Market) -> LearningCurve:
         explored = momentum(market.close, TRAIN, look_back)
         random = rng.random(len(explored)) > (iteration + 1) / len(LOOK_BACKS)
         explored[random] = rng.integers(3, size=int(random.sum()))
-        batch = run_agent(market, TRAIN, explored, phase=Phase.TRAIN, iteration=iteration)
+        batch = run_agent(market, TRAIN, explored, split=Split.TRAIN, iteration=iteration)
         returns.append(batch.episodes[-1]["episode_return"])
     iterations = np.arange(len(LOOK_BACKS), dtype=np.float64)
     table = np.array(rows, dtype=np.float64)
@@ -162,6 +162,6 @@ def example_report() -> ReportData:
     return ReportData(
         facts=facts(market),
         periods_per_year=market.periods_per_year,
-        splits=(split(market, TEST, Phase.TEST), split(market, VALIDATION, Phase.VALIDATION)),
+        splits=(split(market, TEST, Split.TEST), split(market, VALIDATION, Split.VALIDATION)),
         learning=(learning_curve(market),),
     )

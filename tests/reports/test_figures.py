@@ -29,14 +29,14 @@ from rsc.trading.records import (
     TRADE_DTYPE,
     Cause,
     EpisodeState,
-    Phase,
     Policy,
+    Split,
 )
 
 DAY = 86_400 * 10**9
 
 
-def stamp(text: str) -> int:
+def timestamp(text: str) -> int:
     return int(np.datetime64(text, "ns").astype(np.int64))
 
 
@@ -44,7 +44,7 @@ def path_of(dates: list[str], values: list[float]) -> PolicyPath:
     value = np.array(values)
     return PolicyPath(
         policy=Policy.AGENT,
-        stamp=np.array([stamp(date) for date in dates]),
+        timestamp=np.array([timestamp(date) for date in dates]),
         value=value,
         drawdown=np.minimum(value / np.maximum.accumulate(value) - 1, 0),
         exposure=np.ones(len(value)),
@@ -80,11 +80,11 @@ def test_durations_are_readable(seconds: float, text: str) -> None:
     assert formats.duration(seconds).replace("\u202f", " ") == text
 
 
-def test_intraday_stamps_show_their_time() -> None:
-    close = stamp("2018-12-31T16:00")
+def test_intraday_timestamps_show_their_time() -> None:
+    close = timestamp("2018-12-31T16:00")
     assert formats.is_intraday(np.array([close]))
     assert formats.date(close, intraday=True) == "2018-12-31 16:00"
-    assert not formats.is_intraday(np.array([stamp("2018-12-31")]))
+    assert not formats.is_intraday(np.array([timestamp("2018-12-31")]))
 
 
 def test_a_month_is_judged_from_the_close_before_it() -> None:
@@ -131,11 +131,11 @@ def test_folds_are_joined_into_one_path() -> None:
     steps["timestamp"] = [3 * DAY, 2 * DAY, 4 * DAY, DAY]
     steps["portfolio_value"] = [1000, 1200, 500, 1100]
     records = SplitRecords(
-        phase=Phase.TEST, episodes=episodes, steps=steps, trades=np.zeros(0, TRADE_DTYPE)
+        split=Split.TEST, episodes=episodes, steps=steps, trades=np.zeros(0, TRADE_DTYPE)
     )
     path = policy_path(records, Policy.AGENT, 0)
     assert path.value.tolist() == [1000, 1100, 1200, 1200, 600]
-    assert path.stamp.tolist() == [0, DAY, 2 * DAY, 3 * DAY, 4 * DAY]
+    assert path.timestamp.tolist() == [0, DAY, 2 * DAY, 3 * DAY, 4 * DAY]
     assert path.fold_starts.tolist() == [2 * DAY]
     assert path.drawdown[-1] == pytest.approx(-0.5)
     assert len(split_figure([path]).layout.shapes) == 1

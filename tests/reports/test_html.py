@@ -196,7 +196,7 @@ def test_an_agent_that_never_traded_is_said_so(report: ReportData) -> None:
     flat = test.only(Policy.FLAT)
     episodes = flat.episodes.copy()
     episodes["policy"] = Policy.AGENT
-    lazy = SplitRecords(phase=test.phase, episodes=episodes, steps=flat.steps, trades=flat.trades)
+    lazy = SplitRecords(split=test.split, episodes=episodes, steps=flat.steps, trades=flat.trades)
     outline = Outline(render_report(replace(report, splits=(lazy,))))
     assert "The agent closed no trade." in outline.words
     assert "Its Sharpe ratio is not shown: the returns do not vary." in outline.words
@@ -210,7 +210,7 @@ def test_several_instruments_have_a_chart_and_a_calendar_each(report: ReportData
         for rows in copies.values():
             rows["episode_id"] += 1
         return SplitRecords(
-            phase=records.phase,
+            split=records.split,
             **{
                 name: np.concatenate([getattr(records, name), rows])
                 for name, rows in copies.items()

@@ -33,7 +33,7 @@ from rsc.store.runs.rows import (
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.trading.environments.baselines import run_baselines
 from rsc.trading.performance.metrics import performance_of_records
-from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
+from rsc.trading.records import EPISODE_DTYPE, Policy, RecordBatch, Split
 from rsc.trading.rules import TradingConfig
 
 RUN = "20261122-181503-k3f9"
@@ -62,18 +62,18 @@ class Written:
             run_id=RUN, attempt=self.attempt, trial_id=1, instruments=market.instruments
         )
 
-    def agent(self, bars: BarRange, phase: Phase, iteration: int) -> None:
+    def agent(self, bars: BarRange, split: Split, iteration: int) -> None:
         actions = momentum(self.market.close, bars, LOOK_BACKS[iteration])
-        batch = run_agent(self.market, bars, actions, phase=phase, iteration=iteration)
-        self.judge(batch, phase, iteration, Policy.AGENT)
+        batch = run_agent(self.market, bars, actions, split=split, iteration=iteration)
+        self.judge(batch, split, iteration, Policy.AGENT)
 
-    def baselines(self, bars: BarRange, phase: Phase) -> None:
+    def baselines(self, bars: BarRange, split: Split) -> None:
         batch = run_baselines(
-            self.market, CONFIG.trading, (bars,), trial_id=1, phase=phase, fold=0, seed=7
+            self.market, CONFIG.trading, (bars,), trial_id=1, split=split, fold=0, seed=7
         )
         self.store.append(self.context, batch)
 
-    def judge(self, batch: RecordBatch, phase: Phase, iteration: int, policy: Policy) -> None:
+    def judge(self, batch: RecordBatch, split: Split, iteration: int, policy: Policy) -> None:
         self.store.append(self.context, batch)
         found = performance_of_records(
             batch.episodes, batch.steps, batch.trades, periods_per_year=252
@@ -81,7 +81,7 @@ class Written:
         self.store.add_evaluation(
             self.context,
             EvaluationRow(
-                phase=phase,
+                split=split,
                 iteration=iteration,
                 policy=policy,
                 periods_per_year=252,
@@ -89,7 +89,7 @@ class Written:
                 episode_return=float(batch.episodes[-1]["episode_return"]),
                 metrics=found.as_dict(),
                 undefined=found.undefined,
-                is_final=phase is Phase.TEST,
+                is_final=split is Split.TEST,
                 checkpoint_iteration=iteration,
             ),
         )
@@ -166,10 +166,10 @@ def loaded(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ReportDa
     trial = Written(f"sqlite:///{tmp_path_factory.mktemp('store')}/rsc.db", market)
     for iteration in (1, 2, 3):
         trial.iterate(iteration, None if iteration == 2 else 0.5 * iteration)
-        trial.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
-    trial.baselines(SHORT_VALIDATION, Phase.VALIDATION)
-    trial.agent(SHORT_TEST, Phase.TEST, 2)
-    trial.baselines(SHORT_TEST, Phase.TEST)
+        trial.agent(SHORT_VALIDATION, Split.VALIDATION, iteration)
+    trial.baselines(SHORT_VALIDATION, Split.VALIDATION)
+    trial.agent(SHORT_TEST, Split.TEST, 2)
+    trial.baselines(SHORT_TEST, Split.TEST)
     trial.begin("an earlier run")
     for run_id in (RUN, "an earlier run"):
         trial.count(run_id)
@@ -181,7 +181,7 @@ def loaded(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ReportDa
 
 
 def test_the_chosen_module_and_the_baselines_are_read_for_both_splits(loaded: ReportData) -> None:
-    assert [split.phase for split in loaded.splits] == [Phase.TEST, Phase.VALIDATION]
+    assert [split.split for split in loaded.splits] == [Split.TEST, Split.VALIDATION]
     for split, bars in zip(loaded.splits, (SHORT_TEST, SHORT_VALIDATION), strict=True):
         assert split.policies == tuple(Policy)
         agent = split.only(Policy.AGENT)
@@ -191,7 +191,7 @@ def test_the_chosen_module_and_the_baselines_are_read_for_both_splits(loaded: Re
 
 def test_metrics_of_the_report_are_those_of_the_records(loaded: ReportData, market: Market) -> None:
     actions = momentum(market.close, SHORT_TEST, LOOK_BACKS[2])
-    batch = run_agent(market, SHORT_TEST, actions, phase=Phase.TEST, iteration=2)
+    batch = run_agent(market, SHORT_TEST, actions, split=Split.TEST, iteration=2)
     expected = performance_of_records(
         batch.episodes, batch.steps, batch.trades, periods_per_year=252
     )
@@ -226,11 +226,11 @@ def test_a_stored_run_becomes_a_page(loaded: ReportData) -> None:
 
 def test_an_unfinished_run_shows_the_best_validation_so_far(written: Written) -> None:
     for iteration in (1, 2):
-        written.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
+        written.agent(SHORT_VALIDATION, Split.VALIDATION, iteration)
     data = load_report(written.store.engine, RUN)
     (curve,) = data.learning
     assert curve.best_iteration == 1 + int(np.nanargmax(curve.sharpe))
-    assert [split.phase for split in data.splits] == [Phase.VALIDATION]
+    assert [split.split for split in data.splits] == [Split.VALIDATION]
     assert data.facts.ended_at is None
     assert render_report(data)
 
@@ -244,7 +244,7 @@ def test_an_improvement_too_small_to_be_chosen_in_training_is_not_shown(
         f"sqlite:///{tmp_path}/rsc.db", market, CONFIG.model_copy(update={"evaluation": evaluation})
     )
     for iteration in (1, 2):
-        trial.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
+        trial.agent(SHORT_VALIDATION, Split.VALIDATION, iteration)
     (curve,) = load_report(trial.store.engine, RUN).learning
     trial.store.close()
     assert curve.sharpe[0] < curve.sharpe[1] < curve.sharpe[0] + 5.0
@@ -256,7 +256,7 @@ def test_an_unfinished_run_shows_the_checkpoint_that_training_kept_as_best(
 ) -> None:
     """What was recorded decides, not what this version would choose."""
     for iteration in (1, 2, 3):
-        written.agent(SHORT_VALIDATION, Phase.VALIDATION, iteration)
+        written.agent(SHORT_VALIDATION, Split.VALIDATION, iteration)
         if iteration == 3:
             written.keep_best(iteration)
     data = load_report(written.store.engine, RUN)

@@ -13,9 +13,9 @@ from rsc.store.runs.writes import SqlRunStore
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (
-    Phase,
     Policy,
     RecordBatch,
+    Split,
     evaluation_episode_id,
     training_episode_ids,
 )
@@ -56,7 +56,7 @@ def random_market(seed: int = 1) -> Market:
         high=high,
         low=low,
         close=close,
-        stamp=np.tile(start + np.arange(BARS) * 86_400 * 10**9, 2),
+        timestamp=np.tile(start + np.arange(BARS) * 86_400 * 10**9, 2),
         tradable=np.arange(2 * BARS) % 50 != 7,
         periods_per_year=252.0,
         digest="0" * 64,
@@ -88,7 +88,7 @@ def play(
                     start=start,
                     end=start + 25,
                     episode_id=training_episode_ids(trial_id, number + np.arange(len(index))),
-                    phase=Phase.TRAIN,
+                    split=Split.TRAIN,
                     steps_recorded=steps_recorded,
                 )
                 number += len(index)
@@ -100,16 +100,16 @@ def play(
     return batches
 
 
-def judge(trial_id: int, phase: Phase, policy: Policy) -> tuple[RecordBatch, EvaluationRow]:
+def judge(trial_id: int, split: Split, policy: Policy) -> tuple[RecordBatch, EvaluationRow]:
     """Return the records of one pass over both instruments and its evaluation."""
     simulator = Simulator(random_market(), PLAIN, accounts=2)
     simulator.iteration = 1
     ids = [
-        evaluation_episode_id(trial_id, phase=phase, iteration=1, policy=policy, instrument=i)
+        evaluation_episode_id(trial_id, split=split, iteration=1, policy=policy, instrument=i)
         for i in range(2)
     ]
     simulator.begin(
-        [0, 1], instrument=[0, 1], start=40, end=140, episode_id=ids, phase=phase, policy=policy
+        [0, 1], instrument=[0, 1], start=40, end=140, episode_id=ids, split=split, policy=policy
     )
     rng = np.random.default_rng(int(policy))
     while simulator.active.any():
@@ -118,7 +118,7 @@ def judge(trial_id: int, phase: Phase, policy: Policy) -> tuple[RecordBatch, Eva
     done = batch.episodes[batch.episodes["state"] == 1]
     found = performance_of_records(done, batch.steps, batch.trades, periods_per_year=252.0)
     row = EvaluationRow(
-        phase=phase,
+        split=split,
         iteration=1,
         policy=policy,
         periods_per_year=252.0,
@@ -126,7 +126,7 @@ def judge(trial_id: int, phase: Phase, policy: Policy) -> tuple[RecordBatch, Eva
         episode_return=float(done["episode_return"].sum()),
         metrics=found.as_dict(),
         undefined=found.undefined,
-        is_final=phase is Phase.TEST,
+        is_final=split is Split.TEST,
         checkpoint_iteration=1 if policy is Policy.AGENT else None,
     )
     return batch, row
@@ -174,12 +174,12 @@ def record_run(
     trial = begin_run(store, run_id, trading=trading)
     batches = play(trial.trial_id, trading=trading, **played)
     if trading is PLAIN:
-        for phase, policy in (
-            (Phase.VALIDATION, Policy.AGENT),
-            (Phase.VALIDATION, Policy.RANDOM),
-            (Phase.TEST, Policy.AGENT),
+        for split, policy in (
+            (Split.VALIDATION, Policy.AGENT),
+            (Split.VALIDATION, Policy.RANDOM),
+            (Split.TEST, Policy.AGENT),
         ):
-            batch, row = judge(trial.trial_id, phase, policy)
+            batch, row = judge(trial.trial_id, split, policy)
             store.append(trial, batch)
             store.add_evaluation(trial, row)
     for batch in batches:

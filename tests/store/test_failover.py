@@ -14,7 +14,7 @@ from servers import LosingNetwork, free_port
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.runs.executions import ExecutionOutcome, list_executions
+from rsc.store.runs.attempts import AttemptOutcome, list_attempts
 from rsc.store.runs.queries import find_run, list_runs, list_trials, row_counts
 from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
 from rsc.store.runs.writes import SqlRunStore, open_store
@@ -129,7 +129,7 @@ def test_a_start_whose_answer_was_lost_is_one_attempt(network, unlucky, take_ove
     unlucky.create_run(new_run())
     begin = lambda: unlucky.begin_attempt(RUN, "elsewhere/1/1", take_over=take_over)  # noqa: E731
     assert losing(network, begin) == 1
-    assert len(list_executions(unlucky.engine, RUN)) == find_run(unlucky.engine, RUN).attempt == 1
+    assert len(list_attempts(unlucky.engine, RUN)) == find_run(unlucky.engine, RUN).attempt == 1
 
 
 def test_a_trial_whose_creation_was_not_answered_is_one_trial(network, unlucky):
@@ -150,8 +150,8 @@ def test_records_whose_answer_was_lost_are_there_once(network, unlucky):
 def test_an_end_whose_answer_was_lost_is_an_end(network, unlucky):
     begin_run(unlucky)
     losing(network, lambda: unlucky.finish_run(RUN, 1, RunState.INTERRUPTED, reason="SIGTERM"))
-    (row,) = list_executions(unlucky.engine, RUN)
-    assert (row.outcome, row.reason) == (ExecutionOutcome.INTERRUPTED, "SIGTERM")
+    (row,) = list_attempts(unlucky.engine, RUN)
+    assert (row.outcome, row.reason) == (AttemptOutcome.INTERRUPTED, "SIGTERM")
 
 
 def test_everything_else_whose_answer_was_lost_is_done_once(network, unlucky):
@@ -182,7 +182,7 @@ def test_everything_else_whose_answer_was_lost_is_done_once(network, unlucky):
             lambda: unlucky.add_checkpoint(trial, place),
             lambda: unlucky.record_try(line, attempt=1),
             lambda: unlucky.finish_trial(trial, RunState.COMPLETED),
-            lambda: unlucky.finish_execution(RUN, 1, ExecutionOutcome.CANCELLED, "asked"),
+            lambda: unlucky.finish_attempt(RUN, 1, AttemptOutcome.CANCELLED, "asked"),
         ),
         start=1,
     ):

@@ -14,7 +14,7 @@ from recorded_trials import record_run
 
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError, UserError
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema import tables
 from rsc.store.schema.engine import (
@@ -89,18 +89,18 @@ def test_up_down_and_up_again(engine):
 
 def runs_of_the_first_schema(engine):
     """Enter runs as the code of the first schema did: one resumed twice, one not begun."""
-    stamp = "'2026-01-01T00:00:00.000000Z'"
+    timestamp = "'2026-01-01T00:00:00.000000Z'"
     row = (
         "INSERT INTO training_runs (run_id, name, state, config, config_sha256, data_digest, "
         "code_version, seed, host, attempt, holder, heartbeat_at, started_at, ended_at, "
         "pod_seconds, failure) VALUES ('{}', 'n', '{}', '{{}}', 'c', 'd', '0', 1, '{{}}', {}, {}, "
-        f"{{}}, {stamp}, {{}}, {{}}, {{}})"
+        f"{{}}, {timestamp}, {{}}, {{}}, {{}})"
     )
     with engine.begin() as connection:
         for values in (
-            ("done", "completed", 3, "'h'", stamp, stamp, "12.5", "NULL"),
-            ("failed", "failed", 1, "'h'", stamp, stamp, "NULL", "'no prices'"),
-            ("lost", "running", 1, "'h'", stamp, "NULL", "NULL", "NULL"),
+            ("done", "completed", 3, "'h'", timestamp, timestamp, "12.5", "NULL"),
+            ("failed", "failed", 1, "'h'", timestamp, timestamp, "NULL", "'no prices'"),
+            ("lost", "running", 1, "'h'", timestamp, "NULL", "NULL", "NULL"),
             ("new", "running", 0, "NULL", "NULL", "NULL", "NULL", "NULL"),
         ):
             connection.exec_driver_sql(row.format(*values))
@@ -115,7 +115,7 @@ def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_
         before = connection.execute(look).all()
     upgrade(engine)
     found = {
-        run_id: [(str(row.outcome), row.reason) for row in list_executions(engine, run_id)]
+        run_id: [(str(row.outcome), row.reason) for row in list_attempts(engine, run_id)]
         for run_id in ("done", "failed", "lost", "new")
     }
     earlier = ("lost", "it began before executions were recorded")
@@ -127,19 +127,19 @@ def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_
     }
     for run_id in ("failed", "lost", "new"):
         assert verify_run(engine, run_id).passed
-    assert not any(f.table == "executions" for f in verify_run(engine, "done").findings)
+    assert not any(f.table == "attempts" for f in verify_run(engine, "done").findings)
     assert SqlRunStore(engine).begin_attempt("lost", "elsewhere/2/2") == 2
     with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM executions WHERE attempt = 2")
+        connection.exec_driver_sql("DELETE FROM attempts WHERE attempt = 2")
         connection.exec_driver_sql("UPDATE training_runs SET attempt = 1 WHERE run_id = 'lost'")
         connection.exec_driver_sql("UPDATE training_runs SET holder = 'h' WHERE run_id = 'lost'")
     downgrade(engine, "0001")
     with engine.connect() as connection:
         assert connection.execute(look).all() == before
-    assert "executions" not in sa.inspect(engine).get_table_names()
+    assert "attempts" not in sa.inspect(engine).get_table_names()
 
 
-def test_executions_of_the_second_schema_have_no_node_types_and_lose_nothing_else_when_going_back(
+def test_attempts_of_the_second_schema_have_no_node_types_and_lose_nothing_else_when_going_back(
     engine,
 ):
     upgrade(engine, "0001")
@@ -150,12 +150,12 @@ def test_executions_of_the_second_schema_have_no_node_types_and_lose_nothing_els
         connection.exec_driver_sql("""UPDATE executions SET nodes = '{"head":["node-1"]}'""")
         before = connection.execute(look).all()
     upgrade(engine)
-    rows = list_executions(engine, "done")
+    rows = list_attempts(engine, "done")
     assert [row.node_types for row in rows] == [{}, {}, {}]
     assert {row.nodes["head"] for row in rows} == {("node-1",)}
     store = SqlRunStore(engine)
     store.heartbeat("lost", 1, node_types={"head": ["m7a.large"]})
-    assert list_executions(engine, "lost")[0].node_types == {"head": ("m7a.large",)}
+    assert list_attempts(engine, "lost")[0].node_types == {"head": ("m7a.large",)}
     downgrade(engine, "0002")
     with engine.connect() as connection:
         assert connection.execute(look).all() == before
@@ -221,8 +221,8 @@ def test_a_schema_newer_than_the_code_is_refused_in_a_sentence(engine):
 
 def test_a_schema_older_than_the_code_names_the_command(engine, monkeypatch):
     upgrade(engine)
-    monkeypatch.setattr("rsc.store.schema.engine.head_revision", lambda: "0004")
-    with pytest.raises(UserError, match="had the older schema 0003, this code needs 0004") as e:
+    monkeypatch.setattr("rsc.store.schema.engine.head_revision", lambda: "9999")
+    with pytest.raises(UserError, match="had the older schema 0004, this code needs 9999") as e:
         check_schema(engine)
     assert e.value.hint == "Run `rsc db upgrade`."
 

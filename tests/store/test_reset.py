@@ -12,7 +12,7 @@ from recorded_trials import begin_run, execute, new_run, record_run
 
 from rsc.audit.verify import verify_run
 from rsc.errors import UserError
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import count_tries, list_runs, list_trials, row_counts
 from rsc.store.runs.reset import ResetScope, plan_reset, reset
 from rsc.store.runs.rows import RunState, TryRow
@@ -35,28 +35,28 @@ def test_one_run_is_removed_and_the_other_stays_whole(store):
     assert plan_reset(store.engine, ResetScope(run_id="first")).rows["steps"] == counts["steps"]
     removed = remove(store, ResetScope(run_id="first"))
     assert removed.run_ids == ("first",)
-    assert removed.rows == {**counts, "trials": 1, "executions": 1, "training_runs": 1}
-    assert [row.attempt for row in list_executions(store.engine, "second")] == [1]
+    assert removed.rows == {**counts, "trials": 1, "attempts": 1, "training_runs": 1}
+    assert [row.attempt for row in list_attempts(store.engine, "second")] == [1]
     assert [run.run_id for run in list_runs(store.engine)] == ["second"]
     assert verify_run(store.engine, "second").passed
 
 
-def test_a_run_without_trials_keeps_its_executions_when_another_is_removed(store):
+def test_a_run_without_trials_keeps_its_attempts_when_another_is_removed(store):
     record_run(store, "first")
     store.create_run(new_run("second"))
     store.begin_attempt("second", "elsewhere/1/1")
     store.finish_run("second", 1, RunState.FAILED, failure="no prices")
     remove(store, ResetScope(run_id="first"))
-    assert [row.reason for row in list_executions(store.engine, "second")] == ["no prices"]
+    assert [row.reason for row in list_attempts(store.engine, "second")] == ["no prices"]
 
 
-def test_a_run_is_removed_with_all_its_executions(store):
+def test_a_run_is_removed_with_all_its_attempts(store):
     begin_run(store, "first")
     store.begin_attempt("first", "elsewhere/2/2", take_over=True)
     store.finish_run("first", 2, RunState.INTERRUPTED)
-    assert remove(store, ResetScope(run_id="first")).rows["executions"] == 2
+    assert remove(store, ResetScope(run_id="first")).rows["attempts"] == 2
     with store.engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT count(*) FROM executions")).scalar_one() == 0
+        assert connection.execute(sa.text("SELECT count(*) FROM attempts")).scalar_one() == 0
 
 
 def test_foreign_keys_hold_again_after_a_reset(store):

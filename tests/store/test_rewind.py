@@ -13,13 +13,13 @@ from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
 from rsc.store.runs.lease import SupersededError
 from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
-from rsc.store.runs.rows import Cut, IterationRow
+from rsc.store.runs.rows import IterationRow, ResumePoint
 from rsc.store.spool.writer import SpoolingWriter
 from rsc.trading.environments.simulator import Simulator
-from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, training_episode_ids
+from rsc.trading.records import EPISODE_DTYPE, Policy, Split, training_episode_ids
 
 ACCOUNTS = 6
-EMPTY = Cut(iteration=0, open_episodes=np.zeros(0, EPISODE_DTYPE))
+EMPTY = ResumePoint(iteration=0, open_episodes=np.zeros(0, EPISODE_DTYPE))
 
 
 class Training:
@@ -50,7 +50,7 @@ class Training:
                 episode_id=training_episode_ids(
                     self.trial.trial_id, self.number + np.arange(len(index))
                 ),
-                phase=Phase.TRAIN,
+                split=Split.TRAIN,
                 steps_recorded=(self.number + np.arange(len(index))) % 4 > 0,
             )
             self.number += len(index)
@@ -68,7 +68,7 @@ class Training:
 
     def judge(self, iteration):
         """Write a judgement; its episodes are always those of iteration 1."""
-        batch, row = judge(self.trial.trial_id, Phase.VALIDATION, Policy.AGENT)
+        batch, row = judge(self.trial.trial_id, Split.VALIDATION, Policy.AGENT)
         self.store.append(self.trial, batch)
         self.store.add_evaluation(self.trial, replace(row, iteration=iteration))
 
@@ -77,7 +77,7 @@ class Training:
         self.store.append(self.trial, self.simulator.drain())
 
     def checkpoint(self, iteration):
-        cut = Cut(iteration=iteration, open_episodes=self.simulator.open_episodes())
+        cut = ResumePoint(iteration=iteration, open_episodes=self.simulator.open_episodes())
         return cut, self.simulator.get_state(), self.number
 
     def restore(self, state, number):

@@ -32,7 +32,7 @@ from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, Run
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.columns import OPERATIONS
 from rsc.store.schema.engine import reading
-from rsc.trading.records import EPISODE_DTYPE, Phase, Policy, RecordBatch
+from rsc.trading.records import EPISODE_DTYPE, Policy, RecordBatch, Split
 
 RUN = "20260101-000000-test"
 DATES = {"first": datetime(2008, 1, 1, tzinfo=UTC), "last": datetime(2012, 6, 1, tzinfo=UTC)}
@@ -46,7 +46,7 @@ def operations_of(engine, episode_id):
 def test_records_come_back_as_the_kernel_wrote_them(store):
     recorded = record_run(store)
     written = joined(recorded.batches, "steps")
-    episodes = read_episodes(store.engine, recorded.trial.trial_id, phase=Phase.TRAIN)
+    episodes = read_episodes(store.engine, recorded.trial.trial_id, split=Split.TRAIN)
     for name, reader in (
         ("steps", read_steps),
         ("operations", operations_of),
@@ -314,10 +314,10 @@ def test_rows_of_the_curve_are_replaced_by_their_key(store):
 def test_evaluations_come_back_with_undefined_as_none_and_its_reason(store):
     recorded = record_run(store)
     rows = list_evaluations(store.engine, recorded.trial.trial_id)
-    assert [(r.phase, r.policy) for r in rows] == [
-        (Phase.VALIDATION, Policy.AGENT),
-        (Phase.VALIDATION, Policy.RANDOM),
-        (Phase.TEST, Policy.AGENT),
+    assert [(r.split, r.policy) for r in rows] == [
+        (Split.VALIDATION, Policy.AGENT),
+        (Split.VALIDATION, Policy.RANDOM),
+        (Split.TEST, Policy.AGENT),
     ]
     assert rows[2].is_final
     assert not rows[0].is_final

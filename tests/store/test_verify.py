@@ -130,7 +130,7 @@ def other_texts(value):
     return [f"{text.replace('T', ' ')}Z", f"{text}+00:00", f"{text}.0000001Z", f"{text}.0Z", there]
 
 
-SPELLED = [(t.name, c.name) for t in TABLES.values() for c in t.columns if c.kind == "stamp"]
+SPELLED = [(t.name, c.name) for t in TABLES.values() for c in t.columns if c.kind == "timestamp"]
 
 
 @pytest.mark.parametrize(("table", "column"), [*SPELLED, ("evaluations", "undefined")])
@@ -188,11 +188,11 @@ def other_value(store, table, column, value):
             return next(name for name in reversed(described.codes.values()) if name != value)
         if described.kind is ColumnKind.NAME:
             return "ZETA" if value == "ACME" else "ACME"
-        if described.kind is ColumnKind.STAMP:
+        if described.kind is ColumnKind.TIMESTAMP:
             with store.engine.connect() as connection:
                 query = f"SELECT {column} FROM {table} WHERE {column} <> :value"
                 return connection.execute(sa.text(query), {"value": value}).first()[0]
-    if column in {"phase", "policy"}:
+    if column in {"split", "policy"}:
         return {"test": "validation", "agent": "flat"}.get(value, "agent")
     if column == "undefined":
         return '{"sharpe": "because"}'
@@ -374,10 +374,10 @@ def test_an_evaluation_that_flatters_is_found_even_with_a_fitting_checksum(store
     checksum = plain_checksum(tables.evaluations, described)
     execute(
         store,
-        "UPDATE evaluations SET sharpe = :s, checksum = :c WHERE phase = :p AND policy = :q",
+        "UPDATE evaluations SET sharpe = :s, checksum = :c WHERE split = :p AND policy = :q",
         s=row["sharpe"],
         c=checksum,
-        p=row["phase"],
+        p=row["split"],
         q=row["policy"],
     )
     told = [str(f) for f in verify_run(store.engine, RUN).findings]

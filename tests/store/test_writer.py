@@ -20,7 +20,7 @@ from rsc.store.runs.rows import IterationRow
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.store.spool.spool import Spool, Write, from_bytes, to_bytes
 from rsc.store.spool.writer import SpoolingWriter
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 
 RUN = "20260101-000000-test"
 CURVE = IterationRow(
@@ -68,7 +68,7 @@ def fill(writer, trial):
     batches = play(trial.trial_id)
     for batch in batches:
         writer.append(trial, batch)
-    batch, row = judge(trial.trial_id, Phase.VALIDATION, Policy.AGENT)
+    batch, row = judge(trial.trial_id, Split.VALIDATION, Policy.AGENT)
     writer.append(trial, batch)
     writer.add_evaluation(trial, row)
     writer.add_iteration(trial, CURVE)
@@ -160,7 +160,7 @@ def test_a_spool_belongs_to_one_process(tmp_path):
 
 def test_a_write_survives_the_way_through_its_bytes(store):
     trial = begin_run(store)
-    batch, row = judge(trial.trial_id, Phase.TEST, Policy.AGENT)
+    batch, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
     for write in (
         Write(method="add_evaluation", trial=trial, payload=row),
         Write(method="add_iteration", trial=trial, payload=CURVE),

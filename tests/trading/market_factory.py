@@ -9,18 +9,24 @@ from rsc.market.matrix import Market
 DAY = 86_400 * 10**9
 
 
-def make_market(bars, *, days=None, stamps=None, tradable=None, features=1, periods_per_year=252.0):
+def make_market(
+    bars, *, days=None, timestamps=None, tradable=None, features=1, periods_per_year=252.0
+):
     """Return a market of one instrument from rows [open, high, low, close]."""
-    return join_markets([one_instrument(bars, days, stamps, tradable)], features, periods_per_year)
+    return join_markets(
+        [one_instrument(bars, days, timestamps, tradable)], features, periods_per_year
+    )
 
 
-def one_instrument(bars, days=None, stamps=None, tradable=None):
-    """Return prices, stamps and tradable flags of one instrument."""
+def one_instrument(bars, days=None, timestamps=None, tradable=None):
+    """Return prices, timestamps and tradable flags of one instrument."""
     prices = np.asarray(bars, np.float64)
     days = np.arange(len(prices)) if days is None else np.asarray(days)
-    stamp = days.astype(np.int64) * DAY if stamps is None else np.asarray(stamps, np.int64)
+    timestamp = (
+        days.astype(np.int64) * DAY if timestamps is None else np.asarray(timestamps, np.int64)
+    )
     flags = np.ones(len(prices), bool) if tradable is None else np.asarray(tradable, bool)
-    return prices, stamp, flags
+    return prices, timestamp, flags
 
 
 def join_markets(parts, features=1, periods_per_year=252.0):
@@ -37,7 +43,7 @@ def join_markets(parts, features=1, periods_per_year=252.0):
         high=np.ascontiguousarray(prices[:, 1]),
         low=np.ascontiguousarray(prices[:, 2]),
         close=np.ascontiguousarray(prices[:, 3]),
-        stamp=np.concatenate([part[1] for part in parts]),
+        timestamp=np.concatenate([part[1] for part in parts]),
         tradable=np.concatenate([part[2] for part in parts]),
         periods_per_year=periods_per_year,
         digest="",

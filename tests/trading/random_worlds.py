@@ -129,8 +129,10 @@ def instrument(rng, world, count):
     prices = bars_of(rng, world, count)
     # Weekdays, holidays, now and then hours instead of days.
     hours = rng.choice([24, 24, 24, 24, 72, 96, 1], count)
-    stamps = np.cumsum(hours).astype(np.int64) * (DAY // 24)
-    return one_instrument(prices, stamps=stamps, tradable=rng.random(count) >= world.suspended)
+    timestamps = np.cumsum(hours).astype(np.int64) * (DAY // 24)
+    return one_instrument(
+        prices, timestamps=timestamps, tradable=rng.random(count) >= world.suspended
+    )
 
 
 def sticky_actions(rng, count, steps, episodes):

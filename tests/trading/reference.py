@@ -27,7 +27,7 @@ def sgn(x):
 @dataclass
 class Bar:
     index: int
-    stamp: int
+    timestamp: int
     open: float
     high: float
     low: float
@@ -130,8 +130,8 @@ class Account:
             "side": Side.LONG if trade.side > 0 else Side.SHORT,
             "entry_step_index": entries[0].step,
             "exit_step_index": NO_INDEX if still_open else self.k,
-            "entry_timestamp": entries[0].bar.stamp,
-            "exit_timestamp": NO_STAMP if still_open else bar.stamp,
+            "entry_timestamp": entries[0].bar.timestamp,
+            "exit_timestamp": NO_STAMP if still_open else bar.timestamp,
             "entry_units": sum(abs(f.n) for f in entries),
             "average_entry_price": bought / sum(abs(f.n) for f in entries),
             "average_exit_price": NAN
@@ -251,7 +251,7 @@ class Account:
         e = config["actions"][action] * config["position_fraction"]
         self.step_fills, self.closed_direction, self.liquidated = [], 0, False
         cooling = self.cool
-        days = (bar.stamp - before.stamp) / (86_400 * 10**9)
+        days = (bar.timestamp - before.timestamp) / (86_400 * 10**9)
         carry = (
             (
                 config["borrow_rate"] * max(0.0, -self.u) * before.close
@@ -315,7 +315,7 @@ class Account:
             {
                 "step_index": self.k,
                 "bar_index": bar.index,
-                "timestamp": bar.stamp,
+                "timestamp": bar.timestamp,
                 "action": action,
                 "target_exposure": e,
                 "order_status": status,
@@ -381,8 +381,8 @@ class Account:
         row = {
             "start_bar_index": self.start,
             "end_bar_index": self.t,
-            "start_timestamp": self.bars[self.start].stamp,
-            "end_timestamp": self.bars[self.t].stamp,
+            "start_timestamp": self.bars[self.start].timestamp,
+            "end_timestamp": self.bars[self.t].timestamp,
             "state": EpisodeState.INTERRUPTED if interrupted else EpisodeState.COMPLETED,
             "ended_by": self.ended_by,
             "initial_portfolio_value": self.v0,

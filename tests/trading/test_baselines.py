@@ -23,9 +23,9 @@ from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (
     EpisodeState,
     OperationKind,
-    Phase,
     Policy,
     RecordBatch,
+    Split,
     evaluation_episode_id,
 )
 from rsc.trading.rules import TradingConfig
@@ -51,7 +51,7 @@ def market_of(*closes: list[float]) -> Market:
         high=np.maximum(opens, flat),
         low=np.minimum(opens, flat),
         close=flat,
-        stamp=np.concatenate([np.arange(len(one), dtype=np.int64) * DAY for one in closes]),
+        timestamp=np.concatenate([np.arange(len(one), dtype=np.int64) * DAY for one in closes]),
         tradable=np.ones(len(flat), dtype=np.bool_),
         periods_per_year=252.0,
         digest="0" * 64,
@@ -66,7 +66,7 @@ def run(
     config: BaselineConfig | None = None,
 ) -> RecordBatch:
     return run_baselines(
-        market, trading, ranges, trial_id=3, phase=Phase.TEST, fold=2, seed=seed, config=config
+        market, trading, ranges, trial_id=3, split=Split.TEST, fold=2, seed=seed, config=config
     )
 
 
@@ -175,7 +175,7 @@ def test_every_policy_has_one_completed_episode_on_every_instrument() -> None:
             episode = final(batch, policy, instrument)
             assert episode["step_count"] == count == len(steps_of(batch, episode))
             assert episode["episode_id"] == evaluation_episode_id(
-                3, phase=Phase.TEST, iteration=0, policy=policy, instrument=instrument
+                3, split=Split.TEST, iteration=0, policy=policy, instrument=instrument
             )
 
 

@@ -10,7 +10,7 @@ import pytest
 from market_factory import make_market
 
 from rsc.trading.environments.simulator import Simulator
-from rsc.trading.records import Cause, OperationKind, OrderStatus, Phase, Side
+from rsc.trading.records import Cause, OperationKind, OrderStatus, Side, Split
 from rsc.trading.rules import TradingConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "trading-semantics.md"
@@ -43,7 +43,7 @@ def run(case):
         start=[0],
         end=[len(case["bars"]) - 1],
         episode_id=[7],
-        phase=Phase.TEST,
+        split=Split.TEST,
     )
     for target in case["targets"]:
         simulator.step(np.array([config.actions.index(target)]))

@@ -23,7 +23,7 @@ from rsc.trading.records import (
     TRADE_DTYPE,
     Cause,
     OrderStatus,
-    Phase,
+    Split,
 )
 
 EPISODES, EXAMPLES = 100, 150
@@ -34,9 +34,9 @@ YEAR = 252.0
 
 
 def python_bars(part):
-    prices, stamps, tradable = part
+    prices, timestamps, tradable = part
     return [
-        Bar(i, int(stamps[i]), *map(float, prices[i]), bool(tradable[i]))
+        Bar(i, int(timestamps[i]), *map(float, prices[i]), bool(tradable[i]))
         for i in range(len(prices))
     ]
 
@@ -117,7 +117,7 @@ def check(config, world, share_of_length):
         start=plan[1],
         end=plan[2],
         episode_id=np.arange(EPISODES),
-        phase=Phase.TRAIN,
+        split=Split.TRAIN,
     )
     observations, rewards_, taking_part = [simulator.account.copy()], [], []
     terminated, truncated = [], []
@@ -140,7 +140,7 @@ def check(config, world, share_of_length):
     assert_same(records.steps, steps, "step_index", scale)
     assert_same(records.operations, operations, "operation_index", scale)
     assert_same(records.trades, trades, "trade_index", scale)
-    given_fields = ("phase", "policy", "fold", "instrument", "iteration", "steps_recorded")
+    given_fields = ("split", "policy", "fold", "instrument", "iteration", "steps_recorded")
     final = records.episodes[EPISODES:]
     assert_same(final, episodes, "episode_id", scale, skipped=given_fields)
     np.testing.assert_array_equal(terminated, flags(accounts, stop_at, ENDED_BY_ITS_RULES))

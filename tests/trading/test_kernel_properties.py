@@ -9,7 +9,7 @@ from market_factory import join_markets
 from random_worlds import configs, instrument, sticky_actions, worlds
 
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.records import Phase
+from rsc.trading.records import Split
 
 COUNT, BARS, WINDOW = 12, 40, 4
 few = settings(max_examples=40, deadline=None)
@@ -29,7 +29,7 @@ def begin(simulator, start, end, accounts=None):
         start=start[accounts],
         end=end[accounts],
         episode_id=accounts,
-        phase=Phase.TRAIN,
+        split=Split.TRAIN,
     )
 
 
@@ -99,12 +99,12 @@ def test_nothing_depends_on_a_later_bar_not_even_one_byte(config, world, last, s
     end = start + 10
     actions = sticky_actions(rng, len(config.actions), last, COUNT)
     future = start[0] + last + 1
-    prices, stamps, tradable = (array.copy() for array in part)
+    prices, timestamps, tradable = (array.copy() for array in part)
     other = np.random.default_rng(seed)
     prices[future:] = np.sort(other.uniform(1.0, 500.0, (BARS - future, 4)))[:, [1, 3, 0, 2]]
-    stamps[future:] += other.integers(1, 10**15)
+    timestamps[future:] += other.integers(1, 10**15)
     tradable[future:] = other.random(BARS - future) < 0.5
-    changed = join_markets([(prices, stamps, tradable)])
+    changed = join_markets([(prices, timestamps, tradable)])
     features = changed.features.copy()
     features[future:] = other.normal(size=features[future:].shape)
     object.__setattr__(changed, "features", features)
@@ -149,7 +149,7 @@ def test_a_restored_state_continues_bit_for_bit(config, world, cut):
         first.step(row)
     first.drain()
     state = first.get_state()
-    second.begin([0], instrument=0, start=5, end=9, episode_id=99, phase=Phase.TEST)
+    second.begin([0], instrument=0, start=5, end=9, episode_id=99, split=Split.TEST)
     second.set_state(state)
     for row in actions[cut:]:
         for simulator in (first, second):

@@ -20,7 +20,12 @@ import rsc.market
 from rsc.errors import UserError
 from rsc.trading.performance import metrics
 from rsc.trading.performance.metrics import METRIC_NAMES, judge, performance
-from rsc.trading.performance.series import account_series, apart, series_of_records, stitch
+from rsc.trading.performance.series import (
+    account_series,
+    concatenate_series,
+    non_overlapping,
+    series_of_records,
+)
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
@@ -238,7 +243,9 @@ def test_stitched_episodes_are_one_series_of_concatenated_returns(
         )
 
     whole = judge(part(closes), periods_per_year=252)
-    pieces = stitch([part(closes[:1001]), part(closes[1000:3001] * 7), part(closes[3000:] / 3)])
+    pieces = concatenate_series(
+        [part(closes[:1001]), part(closes[1000:3001] * 7), part(closes[3000:] / 3)]
+    )
     joined = judge(pieces, periods_per_year=252)
     for name, value in whole.as_dict().items():
         expected = value if value is None else pytest.approx(value, rel=1e-9)
@@ -316,9 +323,9 @@ def test_folds_over_the_same_bars_are_not_one_series() -> None:
 
 
 def test_of_spans_that_overlap_those_that_follow_one_another_are_kept() -> None:
-    assert apart([(5, 9), (0, 4), (4, 6), (9, 12)]) == [1, 2, 3]
-    assert apart([(0, 10), (5, 15), (10, 20), (15, 25), (20, 30)]) == [0, 2, 4]
-    assert apart([]) == []
+    assert non_overlapping([(5, 9), (0, 4), (4, 6), (9, 12)]) == [1, 2, 3]
+    assert non_overlapping([(0, 10), (5, 15), (10, 20), (15, 25), (20, 30)]) == [0, 2, 4]
+    assert non_overlapping([]) == []
 
 
 def test_an_episode_with_a_missing_step_cannot_be_judged() -> None:

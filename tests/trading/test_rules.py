@@ -8,7 +8,7 @@ from market_factory import make_market
 from pydantic import ValidationError
 
 from rsc.trading.environments.simulator import Simulator
-from rsc.trading.records import Cause, OrderStatus, Phase
+from rsc.trading.records import Cause, OrderStatus, Split
 from rsc.trading.rules import TradingConfig
 
 FREE = {
@@ -92,7 +92,7 @@ def test_an_exposure_is_refused_exactly_where_its_entry_would_be_liquidated_at_o
     refused = allowed.model_copy(update={"actions": beyond})
     for config, ended_by in ((allowed, Cause.END), (refused, Cause.LIQUIDATION)):
         simulator = Simulator(make_market([FLAT_BAR] * 4), config, accounts=1)
-        simulator.begin([0], instrument=0, start=0, end=3, episode_id=[0], phase=Phase.TRAIN)
+        simulator.begin([0], instrument=0, start=0, end=3, episode_id=[0], split=Split.TRAIN)
         while simulator.active[0]:
             simulator.step(np.array([1]))
         assert simulator.drain().episodes[-1]["ended_by"] == ended_by
@@ -119,7 +119,7 @@ def run(bars, targets, *, days=None, tradable=None, **fields):
     market = make_market(bars, days=days, tradable=tradable)
     simulator = Simulator(market, config, accounts=1)
     simulator.begin(
-        [0], instrument=0, start=0, end=len(bars) - 1, episode_id=[0], phase=Phase.TRAIN
+        [0], instrument=0, start=0, end=len(bars) - 1, episode_id=[0], split=Split.TRAIN
     )
     seen = []
     for target in targets:

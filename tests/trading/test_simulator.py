@@ -20,7 +20,7 @@ from rsc.market.prices.bars import bars_from_frame
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
 from rsc.trading.kernel import step_kernel
 from rsc.trading.kernel.kernel_source import KERNEL_MODULES
-from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState, Phase, Policy
+from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState, Policy, Split
 from rsc.trading.rules import TradingConfig
 
 FREE = TradingConfig(
@@ -47,7 +47,7 @@ def rising(bars=6):
 
 def begun(market, config=FREE, accounts=1, **kwargs):
     simulator = Simulator(market, config, accounts=accounts)
-    settings = {"instrument": 0, "start": 0, "end": 5, "phase": Phase.TRAIN}
+    settings = {"instrument": 0, "start": 0, "end": 5, "split": Split.TRAIN}
     ids = np.arange(accounts)
     simulator.begin(ids, **(settings | {"episode_id": ids} | kwargs))
     return simulator
@@ -68,7 +68,7 @@ def test_a_step_without_active_accounts_is_a_no_op():
 
 def test_accounts_without_an_episode_take_no_part():
     simulator = Simulator(rising(), FREE, accounts=500)
-    simulator.begin([7], instrument=0, start=1, end=5, episode_id=[70], phase=Phase.TRAIN)
+    simulator.begin([7], instrument=0, start=1, end=5, episode_id=[70], split=Split.TRAIN)
     simulator.step(np.full(500, LONG))
     records = simulator.drain()
     assert records.steps["episode_id"].tolist() == [70]
@@ -91,20 +91,20 @@ def test_after_the_end_the_final_observation_stays_until_the_next_episode_begins
     assert (simulator.reward[0], simulator.truncated[0], simulator.row[0]) == (0.0, False, row)
     np.testing.assert_array_equal(simulator.account[0], account)
     assert simulator.portfolio_value[0] == value
-    simulator.begin([0], instrument=0, start=3, end=4, episode_id=[5], phase=Phase.TRAIN)
+    simulator.begin([0], instrument=0, start=3, end=4, episode_id=[5], split=Split.TRAIN)
     assert simulator.row[0] == 3
     assert simulator.portfolio_value[0] == 1000.0
 
 
 def test_an_episode_is_recorded_running_and_then_completed():
     simulator = begun(
-        rising(), episode_id=[41], phase=Phase.VALIDATION, policy=Policy.RANDOM, fold=2, end=3
+        rising(), episode_id=[41], split=Split.VALIDATION, policy=Policy.RANDOM, fold=2, end=3
     )
     running = simulator.drain().episodes
     assert len(running) == 1
     row = running[0]
     assert row["state"] == EpisodeState.RUNNING
-    assert (row["phase"], row["policy"], row["fold"]) == (Phase.VALIDATION, Policy.RANDOM, 2)
+    assert (row["split"], row["policy"], row["fold"]) == (Split.VALIDATION, Policy.RANDOM, 2)
     assert row["end_bar_index"] == row["ended_by"] == row["step_count"] == NULL_INDEX
     assert row["end_timestamp"] == NULL_STAMP
     assert np.isnan([row[name] for name in ("final_portfolio_value", "fees", *METRICS)]).all()
@@ -129,7 +129,7 @@ def test_the_iteration_of_the_moment_is_written_into_new_episodes():
     simulator.iteration = 6
     simulator.step(actions(FLAT))
     simulator.step(actions(FLAT))
-    simulator.begin([0], instrument=0, start=0, end=2, episode_id=[1], phase=Phase.TRAIN)
+    simulator.begin([0], instrument=0, start=0, end=2, episode_id=[1], split=Split.TRAIN)
     assert simulator.drain().episodes["iteration"].tolist() == [0, 0, 6]
 
 
@@ -211,7 +211,7 @@ def test_episodes_outside_the_market_are_refused(wrong):
 def test_an_account_in_use_or_named_twice_or_unknown_is_refused():
     simulator = begun(rising(), accounts=2)
     simulator.active[1] = False
-    settings = {"instrument": 0, "start": 0, "end": 3, "phase": Phase.TRAIN}
+    settings = {"instrument": 0, "start": 0, "end": 3, "split": Split.TRAIN}
     for index in ([0], [1, 1], [2], [-1]):
         with pytest.raises(ValueError, match="the account must be free"):
             simulator.begin(index, episode_id=np.arange(len(index)), **settings)
@@ -222,7 +222,7 @@ def test_a_reward_that_is_not_finite_names_instrument_and_bar():
     quiet = one_instrument([[1, 1, 1, 1]] * 3)
     wild = one_instrument([[1e-200] * 4, [1e-200] * 4, [1e200] * 4])
     simulator = Simulator(join_markets([quiet, wild]), FREE, accounts=1)
-    simulator.begin([0], instrument=1, start=0, end=2, episode_id=[0], phase=Phase.TRAIN)
+    simulator.begin([0], instrument=1, start=0, end=2, episode_id=[0], split=Split.TRAIN)
     simulator.step(actions(LONG))
     with pytest.raises(RscError, match="I1: the reward of bar 2 was inf") as caught:
         simulator.step(actions(LONG))
@@ -336,7 +336,7 @@ def test_a_dividend_between_entry_and_exit_is_earned_long_and_paid_short(price_a
     bars = bars_from_frame(frame, instrument="X", where="x.csv", price_adjustment=price_adjustment)
     features = FeatureConfig(columns=(LogReturn(horizon=1),), scaling=ScalingConfig(kind="none"))
     simulator = Simulator(build_market((bars,), features), FREE, accounts=2)
-    simulator.begin([0, 1], instrument=0, start=1, end=4, episode_id=[0, 1], phase=Phase.TRAIN)
+    simulator.begin([0, 1], instrument=0, start=1, end=4, episode_id=[0, 1], split=Split.TRAIN)
     while simulator.active.any():
         simulator.step(actions(LONG, SHORT))
     trades = simulator.drain().trades

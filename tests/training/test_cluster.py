@@ -13,7 +13,7 @@ from training_runs import small_tree, start_rsc, write_run_file
 
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run
 from rsc.store.schema.engine import create_engine
 
@@ -92,12 +92,12 @@ def url_of(folder):
 
 
 def facts(folder, run_id=RUN_ID):
-    """Return run, digest and executions; everything recorded must add up."""
+    """Return run, digest and attempts; everything recorded must add up."""
     engine = create_engine(url_of(folder))
     try:
         assert verify_run(engine, run_id).findings == ()
-        executions = list_executions(engine, run_id)
-        return find_run(engine, run_id), record_digest(engine, run_id), executions
+        attempts = list_attempts(engine, run_id)
+        return find_run(engine, run_id), record_digest(engine, run_id), attempts
     finally:
         engine.dispose()
 
@@ -123,15 +123,15 @@ def test_pods_record_what_one_machine_records(on_cluster, tmp_path):
     write_run_file(tmp_path, tree)
     started = start(tmp_path)
     started.finish(seconds=900)
-    run, digest, executions = facts(tmp_path)
+    run, digest, attempts = facts(tmp_path)
     assert (run.state, run.attempt) == ("completed", 1)
     assert digest == undisturbed_digest(tmp_path / "here", tree)
-    (execution,) = executions
-    assert execution.outcome == "completed"
-    assert set(execution.pods) >= {"head", "learner", "sampler"}
-    assert run.pod_seconds == pytest.approx(sum(execution.pods.values()))
+    (attempt,) = attempts
+    assert attempt.outcome == "completed"
+    assert set(attempt.pods) >= {"head", "learner", "sampler"}
+    assert run.pod_seconds == pytest.approx(sum(attempt.pods.values()))
     types = {"learner": ("learner-node",), "sampler": ("sampler-node",)}
-    assert execution.node_types == types
+    assert attempt.node_types == types
     assert "agent" in started.output.read_text()
     assert "Trial" not in started.output.read_text()  # Tune's own words
 
@@ -148,8 +148,8 @@ def test_lost_pods_change_no_byte_and_use_no_attempt(long_digest, on_cluster, tm
     on_cluster.add("learner")
     errors = started.finish(seconds=1200)
     assert errors.count("going on from iteration") == 1
-    run, digest, executions = facts(tmp_path)
-    assert (run.state, run.attempt, len(executions)) == ("completed", 1, 1)
+    run, digest, attempts = facts(tmp_path)
+    assert (run.state, run.attempt, len(attempts)) == ("completed", 1, 1)
     assert digest == long_digest
 
 
@@ -165,9 +165,9 @@ def test_replaced_and_killed_drivers_change_no_byte(long_digest, on_cluster, tmp
     second.kill()
     wait_until(lambda: not processes_of("ray::_train"), seconds=180)
     start(tmp_path).finish(seconds=1200)
-    run, digest, executions = facts(tmp_path)
+    run, digest, attempts = facts(tmp_path)
     assert (run.state, run.attempt) == ("completed", 3)
-    assert [one.outcome for one in executions] == ["superseded", "lost", "completed"]
+    assert [one.outcome for one in attempts] == ["superseded", "lost", "completed"]
     assert digest == long_digest
 
 
@@ -192,10 +192,10 @@ def test_two_signals_are_one_and_a_cancelled_run_stays_ended(on_cluster, tmp_pat
     stop = start_rsc("stop", RUN_ID, "--wait", "120", folder=tmp_path, url=url_of(tmp_path))
     stop.finish(seconds=180)
     second.finish(seconds=300, code=0)
-    run, _, executions = facts(tmp_path)
+    run, _, attempts = facts(tmp_path)
     assert run.state == "interrupted"
-    assert [one.outcome for one in executions] == ["interrupted", "cancelled"]
-    assert executions[0].reason == "SIGTERM"
+    assert [one.outcome for one in attempts] == ["interrupted", "cancelled"]
+    assert attempts[0].reason == "SIGTERM"
     start(tmp_path).finish(seconds=120, code=0)
     assert facts(tmp_path)[0].attempt == 2
 

@@ -6,7 +6,7 @@ import pytest
 from training_runs import small_tree, start_rsc, write_run_file
 
 from rsc.audit.verify import verify_run
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import list_runs
 from rsc.store.schema.engine import create_engine
 
@@ -42,7 +42,7 @@ def test_a_run_whose_postgres_went_away_for_good_ends_with_4_and_goes_on_when_it
     engine = create_engine(own_server.url)
     (run,) = list_runs(engine)
     assert (run.state, run.attempt) == ("completed", 2)
-    outcomes = [one.outcome for one in list_executions(engine, run.run_id)]
+    outcomes = [one.outcome for one in list_attempts(engine, run.run_id)]
     assert outcomes == ["lost", "completed"]
     assert verify_run(engine, run.run_id).findings == ()
     engine.dispose()

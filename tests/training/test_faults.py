@@ -20,7 +20,7 @@ from training_runs import prepared, small_config, small_tree, start_rsc, write_r
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.market.prices.sources import read_bytes
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run, list_iterations, list_runs, list_trials
 from rsc.store.schema.engine import create_engine
 from rsc.training.trial.trial import build_algorithm
@@ -245,8 +245,8 @@ def who_holds(url):
     engine = create_engine(url)
     try:
         (run,) = list_runs(engine)
-        executions = list_executions(engine, run.run_id)
-        return run.state, run.attempt, run.holder, [one.outcome for one in executions]
+        attempts = list_attempts(engine, run.run_id)
+        return run.state, run.attempt, run.holder, [one.outcome for one in attempts]
     finally:
         engine.dispose()
 

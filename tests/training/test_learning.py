@@ -14,7 +14,7 @@ from rsc.config.run import RunConfig
 from rsc.market.build import build_market
 from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 from rsc.training.trial.evaluation import evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
@@ -100,7 +100,7 @@ def test_the_dynamic_program_finds_the_best_of_all_action_sequences(ray_session)
     for actions in itertools.product((0, 1), repeat=9):
         left = iter(actions)
         decide = lambda simulator, left=left: np.array([next(left)])  # noqa: E731
-        result = evaluate(decide, plan, market, phase=Phase.TEST, iteration=0)
+        result = evaluate(decide, plan, market, split=Split.TEST, iteration=0)
         results.append(result.episode_return)
     assert max(results) == pytest.approx(best_log_return(market, short), rel=1e-9)
 
@@ -117,7 +117,7 @@ def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session,
     before = time.process_time()  # all of it happens in this process; a clock would see others
     plan, market, decide = train(world_config("clairvoyant", algorithm, seed, columns=columns))
     assert time.process_time() - before < MOST_SECONDS
-    result = evaluate(decide, plan, market, phase=Phase.TEST, iteration=1)
+    result = evaluate(decide, plan, market, split=Split.TEST, iteration=1)
     best = best_log_return(market, plan.fold.test[0])
     assert best > 1.0
     assert result.episode_return >= 0.9 * best
@@ -139,7 +139,7 @@ def test_nothing_is_found_in_random_walks(ray_session):
             total_steps=16_384,
         )
         plan, market, decide = train(config)
-        result = evaluate(decide, plan, market, phase=Phase.TEST, iteration=1)
+        result = evaluate(decide, plan, market, split=Split.TEST, iteration=1)
         sharpes.append(result.performance.sharpe or 0.0)
     # One-sided t test at 5 %, 23 degrees of freedom: the quantile is 1.714.
     statistic = np.mean(sharpes) / (np.std(sharpes, ddof=1) / np.sqrt(len(sharpes)))
@@ -150,8 +150,8 @@ def test_nothing_is_found_in_random_walks(ray_session):
 def test_mean_reversion_is_learned_and_beats_every_baseline(ray_session, algorithm):
     config = world_config("mean_reversion", algorithm, 1, columns=RETURNS, bars=6000, world_seed=7)
     plan, market, decide = train(config)
-    agent = evaluate(decide, plan, market, phase=Phase.TEST, iteration=1)
-    for baseline in evaluate_baselines(plan, market, phase=Phase.TEST):
+    agent = evaluate(decide, plan, market, split=Split.TEST, iteration=1)
+    for baseline in evaluate_baselines(plan, market, split=Split.TEST):
         assert agent.performance.total_return > baseline.performance.total_return
         if baseline.policy is not Policy.FLAT:
             assert agent.performance.sharpe > baseline.performance.sharpe

@@ -12,12 +12,12 @@ from training_runs import small_config, small_tree, start_rsc, write_run_file
 
 from rsc.audit.verify import verify_run
 from rsc.cli.app import main
-from rsc.store.runs.executions import list_executions
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run, list_checkpoints, list_runs, list_trials
 from rsc.store.runs.writes import open_store
 from rsc.store.schema.engine import create_engine
 from rsc.training.run.admission import NO_DIGEST, create_run
-from rsc.training.run.stopping import StopReason, Watch
+from rsc.training.run.stopping import StopController, StopReason
 
 pytestmark = [pytest.mark.xdist_group("managed"), pytest.mark.timeout(900)]
 
@@ -57,7 +57,7 @@ def the_run(folder):
     engine = create_engine(url_of(folder))
     try:
         (run,) = list_runs(engine)
-        return run, list_executions(engine, run.run_id)
+        return run, list_attempts(engine, run.run_id)
     finally:
         engine.dispose()
 
@@ -78,8 +78,8 @@ def test_preflight_enters_the_run_and_says_what_it_found(folder, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["ok"]
     assert set(document["checks"]) == {"settings", "database", "prices", "storage", "run"}
-    run, executions = the_run(folder)
-    assert (run.run_id, run.state, run.attempt, executions) == (RUN_ID, "running", 0, ())
+    run, attempts = the_run(folder)
+    assert (run.run_id, run.state, run.attempt, attempts) == (RUN_ID, "running", 0, ())
 
 
 def test_preflight_without_a_run_writes_no_run(folder, capsys):
@@ -95,8 +95,8 @@ def test_a_permanent_fault_is_kept_with_the_run_and_ends_every_start_at_once(fol
     write_run_file(folder, tree)
     assert main(["preflight", "run.yaml", "--run-id", RUN_ID]) == 1
     reason = capsys.readouterr().err
-    run, (execution,) = the_run(folder)
-    assert (run.state, run.data_digest, execution.outcome) == ("failed", NO_DIGEST, "failed")
+    run, (attempt,) = the_run(folder)
+    assert (run.state, run.data_digest, attempt.outcome) == ("failed", NO_DIGEST, "failed")
     assert "missing.csv" in run.failure
     assert run.failure in reason
     (folder / "missing.csv").write_text("now it is there, and wrong")
@@ -127,8 +127,8 @@ def test_a_cancelled_run_is_not_begun(folder, capsys):
     capsys.readouterr()
     assert main([*TRAIN, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"run_id": RUN_ID, "state": "cancelled"}
-    run, (execution,) = the_run(folder)
-    assert (run.state, execution.outcome) == ("interrupted", "cancelled")
+    run, (attempt,) = the_run(folder)
+    assert (run.state, attempt.outcome) == ("interrupted", "cancelled")
     assert main(TRAIN) == 0
     assert the_run(folder)[0].attempt == 1
 
@@ -169,7 +169,7 @@ def test_a_run_of_another_holder_is_not_failed_by_a_bad_start(folder, capsys):
 
 
 def test_the_first_reason_to_stop_counts():
-    watch = Watch(managed=True)
+    watch = StopController(managed=True)
     assert not watch.stop_requested()
     watch.stop(StopReason.SIGNAL, "SIGTERM")
     watch.stop(StopReason.CANCELLED)
@@ -177,7 +177,7 @@ def test_the_first_reason_to_stop_counts():
 
 
 def test_a_managed_run_bears_any_number_of_signals():
-    watch = Watch(managed=True)
+    watch = StopController(managed=True)
     with watch.signals():
         for _ in range(3):
             signal.raise_signal(signal.SIGTERM)
@@ -185,7 +185,7 @@ def test_a_managed_run_bears_any_number_of_signals():
 
 
 def test_a_person_ends_at_once_with_a_second_signal_later():
-    watch = Watch()
+    watch = StopController()
     with watch.signals():
         signal.raise_signal(signal.SIGINT)
         watch._asked_at -= 2.0
@@ -203,8 +203,8 @@ def test_a_completed_run_is_shown_again_and_nothing_is_trained(folder, capsys):
     assert main([*TRAIN, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["run_id"], document["state"]) == (RUN_ID, "completed")
-    run, executions = the_run(folder)
-    assert (run.attempt, [one.outcome for one in executions]) == (1, ["completed"])
+    run, attempts = the_run(folder)
+    assert (run.attempt, [one.outcome for one in attempts]) == (1, ["completed"])
 
 
 @pytest.mark.ray
@@ -220,9 +220,9 @@ def test_the_newest_start_takes_the_run_over(folder):
     assert main(["stop", RUN_ID, "--wait", "60"]) == 0
     second.finish()
     assert "was cancelled" in second.errors.read_text()
-    run, executions = the_run(folder)
+    run, attempts = the_run(folder)
     assert (run.state, run.attempt) == ("interrupted", 2)
-    assert [one.outcome for one in executions] == ["superseded", "cancelled"]
+    assert [one.outcome for one in attempts] == ["superseded", "cancelled"]
     assert main(TRAIN) == 0
     assert the_run(folder)[0].attempt == 2
 
@@ -242,8 +242,8 @@ def test_the_budget_counts_all_starts_and_its_end_judges_the_best(folder):
     errors = start(folder, "--time-budget", str(used + 5)).finish()
     assert time.monotonic() - began < 120
     assert "the time budget was used up after" in errors
-    run, executions = the_run(folder)
-    assert (run.state, executions[-1].outcome) == ("completed", "completed")
+    run, attempts = the_run(folder)
+    assert (run.state, attempts[-1].outcome) == ("completed", "completed")
     assert run.final_metrics["folds"][0]["environment_steps"] < 2_000_000
     engine = create_engine(url_of(folder))
     assert verify_run(engine, RUN_ID).findings == ()
@@ -292,5 +292,5 @@ def test_a_start_on_another_machine_goes_on_from_the_bucket(folder, moto_bucket,
     second.wait_for("going on from iteration")
     second.process.send_signal(signal.SIGTERM)
     second.finish(code=RESUME_ME)
-    _, executions = the_run(folder)
-    assert [one.outcome for one in executions] == ["lost", "interrupted"]
+    _, attempts = the_run(folder)
+    assert [one.outcome for one in attempts] == ["lost", "interrupted"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsc.training.algorithms.replay_buffer import ReplayRing
+from rsc.training.algorithms.replay_buffer import ReplayBuffer
 
 
 def fragment(rewards, *, terminated=(), truncated=(), first_row=0):
@@ -27,7 +27,7 @@ def fragment(rewards, *, terminated=(), truncated=(), first_row=0):
 
 
 def ring(n_step=1, capacity=100, accounts=1):
-    return ReplayRing(
+    return ReplayBuffer(
         capacity=capacity, accounts=accounts, account_size=1, n_step=n_step, gamma=0.5
     )
 

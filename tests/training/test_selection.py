@@ -17,7 +17,7 @@ from rsc.config.run import RunConfig
 from rsc.store.runs.queries import list_evaluations, list_trials
 from rsc.store.runs.rows import RunState
 from rsc.store.schema.engine import create_engine
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 from rsc.training.progress import SilentProgress
 from rsc.training.run.run import train_run
 from rsc.training.run.stopping import RunInterruptedError
@@ -143,13 +143,13 @@ def test_the_best_checkpoint_is_judged_not_the_last(stopped_early, evaluate):
     rows = [row for row in list_evaluations(engine, trial.trial_id) if row.policy == Policy.AGENT]
     engine.dispose()
     found = {
-        phase: [row for row in rows if row.phase == phase]
-        for phase in (Phase.VALIDATION, Phase.TEST)
+        split: [row for row in rows if row.split == split]
+        for split in (Split.VALIDATION, Split.TEST)
     }
-    assert [row.iteration for row in found[Phase.VALIDATION]] == [1, 2, 3]
-    returns = [row.metrics["total_return"] for row in found[Phase.VALIDATION]]
+    assert [row.iteration for row in found[Split.VALIDATION]] == [1, 2, 3]
+    returns = [row.metrics["total_return"] for row in found[Split.VALIDATION]]
     assert returns[0] != returns[2]  # else the last would be as good a proof
-    (tested,) = found[Phase.TEST]
+    (tested,) = found[Split.TEST]
     assert (tested.iteration, tested.checkpoint_iteration, tested.is_final) == (1, 1, True)
     code, document, _ = evaluate(folder, result.run_id)
     assert (code, document["as_recorded"]) == (0, True)
@@ -231,7 +231,7 @@ def test_the_test_split_is_not_opened_before_training_is_over(stopped_early, cap
     url = f"sqlite:///{folder}/unfinished.db"
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM evaluations WHERE phase = 'test'"))
+        connection.execute(sa.text("DELETE FROM evaluations WHERE split = 'test'"))
     engine.dispose()
     assert main(["evaluate", result.run_id, "--database", url]) == 1
     error = capsys.readouterr().err

@@ -21,7 +21,7 @@ from rsc.store.runs.queries import (
     row_counts,
 )
 from rsc.store.schema.engine import create_engine
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 from rsc.training.run.results import RunResult
 from rsc.training.run.run import train_run
 
@@ -103,7 +103,7 @@ def check_run(run):
     # the test split was touched once, by the agent and by each baseline
     assert len(result.trials) == 1
     trial_id = list_trials(engine, result.run_id)[0].trial_id
-    tested = [row for row in list_evaluations(engine, trial_id) if row.phase == Phase.TEST]
+    tested = [row for row in list_evaluations(engine, trial_id) if row.split == Split.TEST]
     assert sorted(row.policy for row in tested) == sorted(Policy)
     # all accounts' steps and the evaluations are there, nothing twice
     assert counts["steps"] >= trial.steps

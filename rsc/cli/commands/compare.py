@@ -121,7 +121,7 @@ def _split(name: str, data: list[ReportData]) -> SplitComparison | None:
 
 
 def _records_of(data: ReportData, name: str) -> SplitRecords | None:
-    return next((split for split in data.splits if split.phase.name.lower() == name), None)
+    return next((split for split in data.splits if split.split.name.lower() == name), None)
 
 
 def _difference(

@@ -106,7 +106,7 @@ def publish(
     ],
     bar_label: Annotated[
         _BarLabel,
-        typer.Option(help="Whether stamps are the close of a bar (right) or its open (left)."),
+        typer.Option(help="Whether timestamps are the close of a bar (right) or its open (left)."),
     ] = "right",
     price_adjustment: Annotated[
         _PriceAdjustment,
@@ -114,7 +114,7 @@ def publish(
     ] = "auto",
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORD=NAME", help="The files' name for a column: stamp=Day."),
+        typer.Option(metavar="WORD=NAME", help="The files' name for a column: timestamp=Day."),
     ] = None,
     timezone: Annotated[
         str | None, typer.Option(help="IANA zone of times without an offset; UTC if not given.")
@@ -173,7 +173,7 @@ def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
     """Return the source that FILE or NAME=FILE means."""
     from pydantic import ValidationError
 
-    from rsc.config.validation_errors import complaints
+    from rsc.config.validation_errors import problems
     from rsc.errors import UserError
     from rsc.market.prices.sources import SourceConfig
 
@@ -184,7 +184,7 @@ def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
     try:
         return SourceConfig.model_validate(settings | {"instrument": name, "uri": uri})
     except ValidationError as error:
-        first = complaints(SourceConfig, error.errors(include_url=False))[0]
+        first = problems(SourceConfig, error.errors(include_url=False))[0]
         said = first.text
         for setting, option in _OPTIONS:
             said = said.replace(setting, option, 1) if said.startswith(setting) else said
@@ -208,8 +208,8 @@ def _facts(bars: Bars, config: RunConfig) -> dict[str, Any]:
     return {
         "instrument": bars.instrument,
         "bars": len(bars),
-        "first": _day(int(bars.stamp[0])),
-        "last": _day(int(bars.stamp[-1])),
+        "first": _day(int(bars.timestamp[0])),
+        "last": _day(int(bars.timestamp[-1])),
         "bar_seconds": bars.bar_seconds,
         "periods_per_year": config.data.periods_per_year or bars.periods_per_year,
         "adjusted": bars.adjusted,
@@ -258,8 +258,8 @@ def _fold_rows(bars: tuple[Bars, ...], folds: tuple[Any, ...]) -> list[dict[str,
             "split": name,
             "instrument": one.instrument,
             "decisions": part.end - part.start,
-            "first": _day(int(one.stamp[part.start])),
-            "last": _day(int(one.stamp[part.end])),
+            "first": _day(int(one.timestamp[part.start])),
+            "last": _day(int(one.timestamp[part.end])),
         }
         for fold in folds
         for name in _SPLIT_NAMES
@@ -298,5 +298,5 @@ def _print_warnings(instruments: list[dict[str, Any]]) -> None:
             say(f"note: {sentence}")
 
 
-def _day(stamp_ns: int) -> str:
-    return datetime.fromtimestamp(stamp_ns / 1e9, tz=UTC).strftime("%Y-%m-%d")
+def _day(timestamp_ns: int) -> str:
+    return datetime.fromtimestamp(timestamp_ns / 1e9, tz=UTC).strftime("%Y-%m-%d")

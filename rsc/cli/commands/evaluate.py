@@ -65,7 +65,7 @@ def evaluate(
     configure_logging()
     from rsc.training.trial.reevaluation import evaluate_run
 
-    judged = evaluate_run(run_id, folds=folds, database_url=database, phase=_phase(split))
+    judged = evaluate_run(run_id, folds=folds, database_url=database, split=_split(split))
     same = _equal(judged, recorded)
     if json:
         document: dict[str, Any] = {"run_id": run_id, "split": split, "agent": judged.as_dict()}
@@ -75,10 +75,10 @@ def evaluate(
     _tell(run_id, same=same)
 
 
-def _phase(split: Split) -> Any:
-    from rsc.trading.records import Phase
+def _split(split: Split) -> Any:
+    from rsc.trading.records import Split
 
-    return Phase[split.name]
+    return Split[split.name]
 
 
 def _recorded(engine: Any, run_id: str, split: Split) -> tuple[set[int], Performance]:
@@ -89,7 +89,7 @@ def _recorded(engine: Any, run_id: str, split: Split) -> tuple[set[int], Perform
 
     data = load_report(engine, run_id)
     for records in data.splits:
-        if records.phase == _phase(split):
+        if records.split == _split(split):
             folds = set(records.episodes["fold"].tolist())
             return folds, judgements(data)[str(split)][Policy.AGENT]
     message = f"run {run_id} was not judged on its {split} split yet, must have been"

@@ -29,7 +29,7 @@ from rsc.cli.terminal.output import (
 from rsc.errors import UserError
 
 if TYPE_CHECKING:
-    from rsc.cluster.manifest.capacity import Bundle, Holding, Plan
+    from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan
     from rsc.cluster.manifest.rayjob import Submission
     from rsc.config.run import RunConfig
 
@@ -147,7 +147,7 @@ def _bundle_cells(bundle: Bundle) -> list[str]:
     return [bundle.kind, str(bundle.count), asks]
 
 
-def _holding_cells(hold: Holding) -> list[str]:
+def _holding_cells(hold: Allocation) -> list[str]:
     from rsc.cluster.quantities import memory_text
 
     group = hold.group
@@ -162,8 +162,8 @@ def _bounds(plan: Plan) -> list[tuple[str, str]]:
     if plan.longest_seconds is not None:
         pods = sum(hold.pods for hold in plan.holds)
         facts.append(("pod-hours at most", f"{pods * plan.longest_seconds / 3600:.1f}"))
-    if plan.longest_money is not None:
-        facts.append(("money at most", f"{plan.longest_money:.2f}"))
+    if plan.max_cost is not None:
+        facts.append(("money at most", f"{plan.max_cost:.2f}"))
     return facts
 
 
@@ -173,7 +173,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "demand": plan.demand,
         "holds": plan.holds,
         "longest_seconds": plan.longest_seconds,
-        "longest_money": plan.longest_money,
+        "max_cost": plan.max_cost,
         "refusals": plan.refusals,
         "warnings": plan.warnings,
     }

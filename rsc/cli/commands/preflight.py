@@ -10,7 +10,7 @@ import typer
 from rsc.cli.managed import (
     MANAGED_PANEL,
     DatabaseWaitOption,
-    ResumeMeError,
+    RetryableExitError,
     StorageOption,
     require_run_id,
 )
@@ -92,7 +92,7 @@ def preflight(
     except TemporaryError as error:
         if run_id is None:
             raise
-        raise ResumeMeError(error.message, error.hint) from error
+        raise RetryableExitError(error.message, error.hint) from error
     seconds = time.monotonic() - began
     if json:
         print_json({"ok": True, "seconds": round(seconds, 3), "checks": found})

@@ -69,24 +69,24 @@ def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption 
     """Show one run: its facts, its folds, and the agent beside the baselines."""
     from rsc.analysis.load import load_report
     from rsc.cli.database_access import open_records
-    from rsc.cli.terminal.executions import execution_document, print_executions
+    from rsc.cli.terminal.attempts import attempt_document, print_attempts
     from rsc.cli.terminal.results import judgement_document, print_judgements
-    from rsc.store.runs.executions import list_executions
+    from rsc.store.runs.attempts import list_attempts
     from rsc.store.runs.queries import list_trials
 
     with open_records(database) as records:
         found = _find(records, run)
         trials = list_trials(records.engine, found.run_id)
-        executions = list_executions(records.engine, found.run_id)
+        attempts = list_attempts(records.engine, found.run_id)
         data = load_report(records.engine, found.run_id)
     if json:
         folds = [_trial_document(trial) for trial in trials]
-        starts = [execution_document(execution) for execution in executions]
-        found_document = {**run_document(found), "executions": starts, "folds": folds}
+        starts = [attempt_document(attempt) for attempt in attempts]
+        found_document = {**run_document(found), "attempts": starts, "folds": folds}
         print_json({**found_document, **judgement_document(data)})
         return
     print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
-    print_executions(executions)
+    print_attempts(attempts)
     _print_folds(trials)
     print_judgements(data)
 

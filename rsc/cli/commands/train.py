@@ -21,7 +21,7 @@ from rsc.cli.managed import (
     StorageOption,
     TimeBudgetOption,
     require_run_id,
-    train_as_told,
+    train_managed_run,
 )
 from rsc.cli.terminal.options import (
     TRAIN_PANEL,
@@ -88,7 +88,7 @@ def train(
     managed = run_id is not None and resume is None
     config = _configuration(file, override or [], resume)
     if managed and config is not None and run_id is not None:
-        result = train_as_told(
+        result = train_managed_run(
             config,
             require_run_id(run_id),
             database=database,

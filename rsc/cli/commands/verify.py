@@ -108,7 +108,7 @@ def _document(result: VerifyResult) -> dict[str, Any]:
         "replayed": result.replayed,
         "episodes": result.episode_count,
         "steps": result.step_count,
-        "executions": result.execution_count,
+        "attempts": result.attempt_count,
         "records_sha256": result.records_sha256,
         "finding_count": result.total,
         "findings": result.findings,
@@ -117,10 +117,10 @@ def _document(result: VerifyResult) -> dict[str, Any]:
 
 def _tell(result: VerifyResult, *, json: bool) -> None:
     """Say how it went; a failed check ends the program with its own exit code."""
-    starts = result.execution_count
+    starts = result.attempt_count
     looked = (
         f"{count(result.episode_count)} episodes, {count(result.step_count)} steps, "
-        f"{count(starts)} execution{'' if starts == 1 else 's'}"
+        f"{count(starts)} attempt{'' if starts == 1 else 's'}"
     )
     if result.passed:
         replayed = ", every portfolio value derived again" if result.replayed else ""

@@ -61,11 +61,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
-def moment(stamp: datetime | None) -> str:
+def moment(timestamp: datetime | None) -> str:
     """Return a moment in UTC to the minute, e.g. ``2026-03-01 14:05``."""
-    if stamp is None:
+    if timestamp is None:
         return NOTHING
-    return stamp.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    return timestamp.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _undefined(value: float | None) -> bool:

@@ -56,7 +56,7 @@ def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
     """Return the performance of every policy by the name of the split, the test first."""
     from rsc.reports.tables import judged
 
-    return {split.phase.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
+    return {split.split.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
 
 
 def judgement_document(data: ReportData) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def judgement_document(data: ReportData) -> dict[str, Any]:
             for split, performances in judgements(data).items()
         },
         "ended_early": {
-            split.phase.name.lower(): {
+            split.split.name.lower(): {
                 policy.name.lower(): how for policy, how in early_ends(split).items()
             }
             for split in data.splits
@@ -87,7 +87,7 @@ def print_judgements(data: ReportData) -> None:
 
     found = judgements(data)
     for split in data.splits:
-        name = split.phase.name.lower()
+        name = split.split.name.lower()
         early = [
             f"an account of {policy_name(policy)} {how}: its figures end there"
             for policy, how in early_ends(split).items()

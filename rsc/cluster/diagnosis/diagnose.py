@@ -237,8 +237,12 @@ def _newest(observed: Observed, name: str, reasons: set[str]) -> list[Json]:
 
 def _when(event: Json) -> str:
     series = event.get("series") or {}
-    stamps = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    return str(next((stamp for stamp in stamps if stamp), ""))
+    timestamps = (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+    )
+    return str(next((timestamp for timestamp in timestamps if timestamp), ""))
 
 
 def _placement(observed: Observed) -> Iterator[Cause]:

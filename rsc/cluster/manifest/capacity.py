@@ -52,7 +52,7 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Allocation:
     """Pods of one group that a run holds at the same time.
 
     Attributes
@@ -79,7 +79,7 @@ class Plan:
     ----------
     demand : tuple of Bundle
         What the run asks for, all at once.
-    holds : tuple of Holding
+    holds : tuple of Allocation
         What it will hold, group by group, the head first.
     longest_seconds : float or None
         Upper bound of the time it holds that: deadline × (backoffLimit + 1), and the time
@@ -89,13 +89,13 @@ class Plan:
     """
 
     demand: tuple[Bundle, ...]
-    holds: tuple[Holding, ...]
+    holds: tuple[Allocation, ...]
     longest_seconds: float | None
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
-    def longest_money(self) -> float | None:
+    def max_cost(self) -> float | None:
         """Money for the longest time; None when a price or a bound is missing."""
         held = [hold for hold in self.holds if hold.pods and hold.group.name != SUBMITTER]
         hourly = [hold.price * hold.pods for hold in held if hold.price is not None]
@@ -157,7 +157,7 @@ def make_plan(
     refusals += _data_refusals(config.data, rayjob) + _manifest_refusals(rayjob)
     refusals += _request_refusals(rayjob)
     holds = tuple(
-        Holding(
+        Allocation(
             group=group,
             pods=max(group.minimum, packing.used(group)),
             most=group.maximum,
@@ -332,7 +332,7 @@ def _request_refusals(rayjob: Json) -> Iterator[str]:
                 yield f"group {name} requested {key} {asked}, {limit}"
 
 
-def _idle_gpus(demand: Sequence[Bundle], holds: Sequence[Holding]) -> Iterator[str]:
+def _idle_gpus(demand: Sequence[Bundle], holds: Sequence[Allocation]) -> Iterator[str]:
     asked = sum(bundle.count * bundle.asks.get("GPU", 0.0) for bundle in demand)
     held = sum(hold.pods * hold.group.gpu for hold in holds)
     if held > math.ceil(asked):

@@ -1,4 +1,4 @@
-"""Ending a run in order: the driver is asked, and only made to when it does not answer.
+"""End a run in order: the driver is asked, and only made to when it does not answer.
 
 ``rsc stop`` inside the head's pod marks the run through the database; the driver then
 writes its last checkpoint, closes its episodes and exits with 0. A run whose pods never

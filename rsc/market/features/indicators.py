@@ -22,7 +22,7 @@ from rsc.errors import UserError
 from rsc.market.features.base import EntryPoint, Feature, FileColumn
 from rsc.market.features.scaling import ScalingConfig
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.timestamps import stamp_text
+from rsc.market.prices.timestamps import timestamp_text
 
 Floats = NDArray[np.float64]
 
@@ -311,7 +311,8 @@ def _warm_up(bars: Bars, names: tuple[str, ...], values: Floats) -> int:
         row += warm_up
         raise UserError(
             f"{bars.instrument}: feature {names[column]!r} was {values[row, column]} at bar {row} "
-            f"({stamp_text(bars.stamp[row])}), must be finite after the warm-up ({warm_up} bars)"
+            f"({timestamp_text(bars.timestamp[row])}), must be finite after the warm-up "
+            f"({warm_up} bars)"
         )
     return warm_up
 

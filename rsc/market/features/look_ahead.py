@@ -18,7 +18,7 @@ from rsc.errors import CheckFailedError, UserError
 from rsc.market.features.indicators import FeatureConfig, compute_features
 from rsc.market.features.scaling import scale, scaling_warm_up
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.timestamps import stamp_text
+from rsc.market.prices.timestamps import timestamp_text
 
 Floats = NDArray[np.float64]
 _Matrix = tuple[tuple[str, ...], Floats]
@@ -125,7 +125,7 @@ def prove_no_look_ahead(
 def _sentence(bars: Bars, name: str, row: int, t: int, what: str) -> str:
     """Say which feature used which later bars."""
     return (
-        f"{bars.instrument}: feature {name!r} at bar {row} ({stamp_text(bars.stamp[row])}) "
+        f"{bars.instrument}: feature {name!r} at bar {row} ({timestamp_text(bars.timestamp[row])}) "
         f"depended on bars after {t}: it was another when those were {what}, must use bars up to "
         "its own only"
     )
@@ -183,7 +183,9 @@ def _cut(bars: Bars, t: int) -> Bars:
 
     volume = None if bars.volume is None else head(bars.volume)
     short = _with(bars, prices=head, volume=volume, extras=head)
-    return replace(short, stamp=bars.stamp[: t + 1].copy(), tradable=bars.tradable[: t + 1].copy())
+    return replace(
+        short, timestamp=bars.timestamp[: t + 1].copy(), tradable=bars.tradable[: t + 1].copy()
+    )
 
 
 def _with(

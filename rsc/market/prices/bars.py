@@ -25,8 +25,8 @@ from rsc.market.prices.timestamps import (
     At,
     median_spacing,
     periods_per_year,
-    read_stamps,
-    stamp_text,
+    read_timestamps,
+    timestamp_text,
 )
 
 Floats = NDArray[np.float64]
@@ -40,11 +40,11 @@ LARGE_JUMP = 0.5
 
 PRICES = ("open", "high", "low", "close")
 _ALIASES = {
-    "stamp": ("date", "datetime", "timestamp", "time", "stamp"),
+    "timestamp": ("date", "datetime", "timestamp", "time", "timestamp"),
     "adj_close": ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close"),
     "volume": ("volume", "vol"),
 }
-COLUMN_WORDS = ("stamp", *PRICES, "adj_close", "volume")
+COLUMN_WORDS = ("timestamp", *PRICES, "adj_close", "volume")
 """The columns that have a meaning; every other numeric column is an extra."""
 
 
@@ -56,7 +56,7 @@ class Bars:
     ----------
     instrument : str
         Name of the instrument.
-    stamp : ndarray of int64, shape (T,)
+    timestamp : ndarray of int64, shape (T,)
         Close of the bar in nanoseconds since 1970 UTC, strictly increasing. Daily
         files without times hold the date at 00:00 UTC, a label of the trading day.
     open, high, low, close : ndarray of float64, shape (T,)
@@ -78,7 +78,7 @@ class Bars:
     """
 
     instrument: str
-    stamp: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
     open: Floats
     high: Floats
     low: Floats
@@ -92,13 +92,19 @@ class Bars:
 
     def __post_init__(self) -> None:
         """Make every array read-only: features and user functions share them."""
-        for array in (self.stamp, *self.prices, self.volume, self.tradable, *self.extras.values()):
+        for array in (
+            self.timestamp,
+            *self.prices,
+            self.volume,
+            self.tradable,
+            *self.extras.values(),
+        ):
             if array is not None:
                 array.setflags(write=False)
 
     def __len__(self) -> int:
         """Return the number of bars."""
-        return int(self.stamp.shape[0])
+        return int(self.timestamp.shape[0])
 
     @property
     def prices(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -108,18 +114,18 @@ class Bars:
     @property
     def bar_seconds(self) -> float:
         """Median distance of two bars in seconds (86 400 for daily bars)."""
-        return median_spacing(self.stamp) / SECOND_NS
+        return median_spacing(self.timestamp) / SECOND_NS
 
     @property
     def periods_per_year(self) -> float:
-        """Bars in a year, derived from the stamps; see ``stamps.periods_per_year``."""
-        return periods_per_year(self.stamp)
+        """Bars in a year, derived from the timestamps; see ``timestamps.periods_per_year``."""
+        return periods_per_year(self.timestamp)
 
 
 def make_bars(
     *,
     instrument: str,
-    stamp: NDArray[np.int64],
+    timestamp: NDArray[np.int64],
     prices: tuple[Floats, Floats, Floats, Floats],
     volume: Floats | None = None,
     extras: Mapping[str, Floats] | None = None,
@@ -132,7 +138,7 @@ def make_bars(
     ----------
     instrument : str
         Name of the instrument.
-    stamp : ndarray of int64, shape (T,)
+    timestamp : ndarray of int64, shape (T,)
         Closes of the bars, nanoseconds since 1970 UTC.
     prices : tuple of four ndarray of float64, shape (T,)
         Open, high, low, close.
@@ -149,14 +155,14 @@ def make_bars(
     if stale_open_share is None:
         stale_open_share = _stale_open_share(prices[0], prices[3])
     has_volume = volume is not None and bool(np.any(volume > 0))
-    tradable = volume > 0 if has_volume and volume is not None else np.ones(len(stamp), bool)
+    tradable = volume > 0 if has_volume and volume is not None else np.ones(len(timestamp), bool)
     named = dict(zip(PRICES, prices, strict=True)) | {f"extra {k}": v for k, v in extras.items()}
-    arrays: dict[str, NDArray[Any]] = {"stamp": stamp, "tradable": tradable, **named}
+    arrays: dict[str, NDArray[Any]] = {"timestamp": timestamp, "tradable": tradable, **named}
     if volume is not None:
         arrays["volume"] = volume
     return Bars(
         instrument=instrument,
-        stamp=stamp,
+        timestamp=timestamp,
         **dict(zip(PRICES, prices, strict=True)),
         volume=volume,
         tradable=tradable,
@@ -189,7 +195,7 @@ def bars_from_frame(
     instrument, where : str
         Names of the instrument and, for messages, of the file.
     bar_label : {'right', 'left'}
-        Whether a stamp is the close or the open of its bar; 'left' shifts all stamps by
+        Whether a timestamp is the close or the open of its bar; 'left' shifts all timestamps by
         one bar length (the median spacing).
     price_adjustment : {'auto', 'none'}
         'auto': prices times f_j / f_first, f = Adj Close / Close: total returns, no look-ahead.
@@ -211,8 +217,8 @@ def bars_from_frame(
     names = _find_columns(frame, columns or {}, where)
     if len(frame) < 2:
         raise UserError(f"{where}: had {len(frame)} row(s) of prices, must have at least 2")
-    column = frame[names["stamp"]]
-    stamp = read_stamps(column, at=at, timezone=timezone, maximum_gap_days=maximum_gap_days)
+    column = frame[names["timestamp"]]
+    timestamp = read_timestamps(column, at=at, timezone=timezone, maximum_gap_days=maximum_gap_days)
     prices = _prices(frame, names, at)
     factor = None
     if price_adjustment == "auto" and "adj_close" in names:
@@ -220,7 +226,7 @@ def bars_from_frame(
     opened, high, low, close = (p if factor is None else p * factor for p in prices)
     return make_bars(
         instrument=instrument,
-        stamp=stamp + median_spacing(stamp) if bar_label == "left" else stamp,
+        timestamp=timestamp + median_spacing(timestamp) if bar_label == "left" else timestamp,
         prices=(opened, high, low, close),
         volume=_numbers(frame[names["volume"]], at, "volume") if "volume" in names else None,
         extras=_extras(frame, set(names.values())),
@@ -259,7 +265,7 @@ def check_bars(bars: Bars) -> tuple[str, ...]:
     if idle.size:
         warnings.append(
             f"{bars.instrument}: {idle.size} bar(s) have zero volume and cannot be traded, the "
-            f"first at {stamp_text(bars.stamp[idle[0]])}."
+            f"first at {timestamp_text(bars.timestamp[idle[0]])}."
         )
     if bars.volume is not None and not bars.volume.any():
         warnings.append(
@@ -283,7 +289,8 @@ def _jump_warning(bars: Bars) -> tuple[str, ...]:
     first, fall = int(jumps[0]), 1 / (1 + LARGE_JUMP) - 1
     sentence = (
         f"{bars.instrument}: {jumps.size} price return(s) of one bar lie beyond {LARGE_JUMP:+} or "
-        f"{fall:+.2f}, the first {change[first]:+.3f} at {stamp_text(bars.stamp[first + 1])}: "
+        f"{fall:+.2f}, the first {change[first]:+.3f} at "
+        f"{timestamp_text(bars.timestamp[first + 1])}: "
         "check for splits that are not adjusted."
     )
     return (sentence,)
@@ -297,7 +304,7 @@ def _row_namer(where: str, header_lines: int) -> At:
 
 
 def _find_columns(frame: pd.DataFrame, mapping: Mapping[str, str], where: str) -> dict[str, str]:
-    """Return word -> the file's column name; stamp and the four prices must be there."""
+    """Return word -> the file's column name; timestamp and the four prices must be there."""
     names: dict[str, str] = {}
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
@@ -317,7 +324,7 @@ def _find_columns(frame: pd.DataFrame, mapping: Mapping[str, str], where: str) -
             )
         if matches:
             names[word] = matches[0]
-        elif word in mapping or word in ("stamp", *PRICES):
+        elif word in mapping or word in ("timestamp", *PRICES):
             found = ", ".join(map(repr, frame.columns)) or "none"
             raise UserError(
                 f"{where}: column {wanted!r} was missing (found: {found}), must be there",

@@ -35,8 +35,8 @@ class ManifestFile(BaseModel):
     sha256: str = Field(pattern=SHA256_PATTERN, description="SHA-256 of its bytes, hexadecimal.")
     size_bytes: int = Field(ge=1, description="Its size, bytes.")
     rows: int = Field(ge=1, description="Bars it holds.")
-    first: str = Field(description="Stamp of its first bar, ISO 8601.")
-    last: str = Field(description="Stamp of its last bar, ISO 8601.")
+    first: str = Field(description="Timestamp of its first bar, ISO 8601.")
+    last: str = Field(description="Timestamp of its last bar, ISO 8601.")
     settings: dict[str, str | float | dict[str, str]] = Field(
         default_factory=dict, description="How to read it: settings of data.sources that it needs."
     )

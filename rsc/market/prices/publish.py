@@ -15,7 +15,7 @@ from pathlib import Path
 from rsc.errors import UserError
 from rsc.market.prices.price_manifest import MANIFEST_NAME, Manifest, ManifestFile, manifest_text
 from rsc.market.prices.sources import SourceConfig, parse_bars, read_bytes
-from rsc.market.prices.timestamps import stamp_text
+from rsc.market.prices.timestamps import timestamp_text
 from rsc.s3 import is_object_uri, object_exists, read_object, write_object
 
 # What is not a file's own matter is no setting of it.
@@ -85,8 +85,8 @@ def _read(source: SourceConfig) -> tuple[ManifestFile, bytes]:
         sha256=digest,
         size_bytes=len(content),
         rows=len(bars),
-        first=stamp_text(bars.stamp[0]),
-        last=stamp_text(bars.stamp[-1]),
+        first=timestamp_text(bars.timestamp[0]),
+        last=timestamp_text(bars.timestamp[-1]),
         settings=settings,
     )
     return file, content

@@ -53,7 +53,7 @@ class SourceConfig(BaseModel):
     )
     bar_label: BarLabel = Field(
         default="right",
-        description="Whether stamps are the close of a bar (right) or its open (left).",
+        description="Whether timestamps are the close of a bar (right) or its open (left).",
     )
     price_adjustment: PriceAdjustment = Field(
         default="auto",
@@ -112,7 +112,7 @@ class DataConfig(BaseModel):
         default=None,
         gt=0,
         le=40_000_000,
-        description="Bars in a year for annualised figures; null: derived from the stamps.",
+        description="Bars in a year for annualised figures; null: derived from the timestamps.",
     )
 
     @model_validator(mode="after")
@@ -330,7 +330,7 @@ def _parquet_frame(data: bytes, uri: str) -> pd.DataFrame:
             hint="Write one file for each instrument.",
         )
     if not isinstance(frame.index, pd.RangeIndex) and frame.index.name not in frame.columns:
-        frame = frame.reset_index(names=frame.index.name or "stamp")
+        frame = frame.reset_index(names=frame.index.name or "timestamp")
     return frame
 
 

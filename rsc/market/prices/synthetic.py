@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.market.kinds import require_own_fields
 from rsc.market.prices.bars import Bars, make_bars
-from rsc.market.prices.timestamps import DAY_NS, SECOND_NS, day_stamp
+from rsc.market.prices.timestamps import DAY_NS, SECOND_NS, day_timestamp
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 # large US shares; the clairvoyant world has none.
 GAP_VARIANCE_SHARE = 0.2
 DAY_SECONDS = 86_400
-# Stamps are nanoseconds in 64 bits.
+# Timestamps are nanoseconds in 64 bits.
 FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)
 _OWNERS = {"drift": ("trend",), "regime_bars": ("trend",), "reversion": ("mean_reversion",)}
 
@@ -70,7 +70,7 @@ class SyntheticConfig(BaseModel):
 
     @model_validator(mode="after")
     def _ends_in_time(self) -> SyntheticConfig:
-        """Refuse a world whose last bar is beyond what a stamp of 64 bits can tell."""
+        """Refuse a world whose last bar is beyond what a timestamp of 64 bits can tell."""
         days = self.bars * self.bar_seconds // DAY_SECONDS
         if self.bar_seconds == DAY_SECONDS:
             days = days // 5 * 7 + 7
@@ -136,7 +136,7 @@ def _instrument_bars(config: SyntheticConfig, index: int) -> Bars:
         extras = {"signal": returns[1 : size + 1].copy(), "signal_after": returns[2:].copy()}
     return make_bars(
         instrument=f"{config.kind}-{index + 1}",
-        stamp=_stamps(config),
+        timestamp=_timestamps(config),
         prices=(opened[:size], high[:size], low[:size], close[:size]),
         volume=np.exp(13.8 + 0.3 * normal[:size, 4]),
         extras=extras,
@@ -172,11 +172,11 @@ def _reversion_pull(speed: float, noise: Floats) -> Floats:
     return pull
 
 
-def _stamps(config: SyntheticConfig) -> NDArray[np.int64]:
+def _timestamps(config: SyntheticConfig) -> NDArray[np.int64]:
     """Return weekdays for daily bars, an unbroken clock for shorter ones."""
     steps = np.arange(config.bars, dtype=np.int64)
     if config.bar_seconds < DAY_SECONDS:
-        return day_stamp(config.start) + (steps + 1) * config.bar_seconds * SECOND_NS
+        return day_timestamp(config.start) + (steps + 1) * config.bar_seconds * SECOND_NS
     days = np.busday_offset(np.datetime64(config.start, "D"), steps, roll="forward")
-    stamps: NDArray[np.int64] = days.astype(np.int64) * DAY_NS
-    return stamps
+    timestamps: NDArray[np.int64] = days.astype(np.int64) * DAY_NS
+    return timestamps

@@ -1,9 +1,9 @@
-"""The stamp column of a price file: text or datetimes in, UTC nanoseconds out.
+"""The timestamp column of a price file: text or datetimes in, UTC nanoseconds out.
 
-A bar's stamp is the instant of its close. A date without a time is a *label of the
+A bar's timestamp is the instant of its close. A date without a time is a *label of the
 trading day*, kept as that date at 00:00 UTC and never shifted by a time zone. What
 cannot be read without guessing (mixed time zones, local times that a clock change
-made ambiguous, plain numbers) is refused by row, because a stamp that is off by hours
+made ambiguous, plain numbers) is refused by row, because a timestamp that is off by hours
 moves bars between training and test without a trace.
 """
 
@@ -37,32 +37,32 @@ At = Callable[[int], str]
 """Names a row of a file, as ``prices.csv:17``."""
 
 
-def stamp_text(stamp: int) -> str:
-    """Return a stamp as ISO text, without the time when it is midnight.
+def timestamp_text(timestamp: int) -> str:
+    """Return a timestamp as ISO text, without the time when it is midnight.
 
     Parameters
     ----------
-    stamp : int
+    timestamp : int
         Nanoseconds since 1970 UTC.
     """
-    moment = datetime.fromtimestamp(int(stamp) // SECOND_NS, tz=UTC)
-    return moment.strftime("%Y-%m-%d" if stamp % DAY_NS == 0 else "%Y-%m-%dT%H:%M:%SZ")
+    moment = datetime.fromtimestamp(int(timestamp) // SECOND_NS, tz=UTC)
+    return moment.strftime("%Y-%m-%d" if timestamp % DAY_NS == 0 else "%Y-%m-%dT%H:%M:%SZ")
 
 
-def day_stamp(day: date) -> int:
+def day_timestamp(day: date) -> int:
     """Return 00:00 UTC of a date in nanoseconds since 1970."""
     return (day - date(1970, 1, 1)).days * DAY_NS
 
 
-def median_spacing(stamp: NDArray[np.int64]) -> int:
-    """Return the (lower) median distance of consecutive stamps, nanoseconds; two at least."""
-    gaps = np.diff(stamp)
+def median_spacing(timestamp: NDArray[np.int64]) -> int:
+    """Return the (lower) median distance of consecutive timestamps, nanoseconds; two at least."""
+    gaps = np.diff(timestamp)
     middle = (len(gaps) - 1) // 2
     return int(np.partition(gaps, middle)[middle])
 
 
-def periods_per_year(stamp: NDArray[np.int64]) -> float:
-    """Derive the number of bars in a year from the stamps.
+def periods_per_year(timestamp: NDArray[np.int64]) -> float:
+    """Derive the number of bars in a year from the timestamps.
 
     Bars of up to four days: (mean bars for each active UTC date) × (active dates a year),
     where the latter is 252 if at most five days of the week are active (an exchange),
@@ -75,7 +75,7 @@ def periods_per_year(stamp: NDArray[np.int64]) -> float:
 
     Parameters
     ----------
-    stamp : ndarray of int64, shape (T,), T >= 2
+    timestamp : ndarray of int64, shape (T,), T >= 2
         Nanoseconds since 1970 UTC.
 
     Returns
@@ -83,20 +83,20 @@ def periods_per_year(stamp: NDArray[np.int64]) -> float:
     float
         Bars in a year, > 0.
     """
-    spacing = median_spacing(stamp)
+    spacing = median_spacing(timestamp)
     if spacing > 4 * DAY_NS:
         return YEAR_DAYS * DAY_NS / spacing
-    dates = np.unique(stamp // DAY_NS)
+    dates = np.unique(timestamp // DAY_NS)
     weekday = np.bincount(dates % 7, minlength=7)
     active = int(np.sum(weekday >= max(1.0, weekday.max() / 10)))
     dates_per_year = TRADING_DAYS if active <= 5 else YEAR_DAYS * active / 7
     years = (dates[-1] - dates[0]) / YEAR_DAYS
     if years >= 1 and len(dates) < _DENSE * dates_per_year * years:
         dates_per_year = (len(dates) - 1) / years
-    return float(len(stamp) / len(dates) * dates_per_year)
+    return float(len(timestamp) / len(dates) * dates_per_year)
 
 
-def read_stamps(
+def read_timestamps(
     column: pd.Series[Any], *, at: At, timezone: str | None, maximum_gap_days: float | None
 ) -> NDArray[np.int64]:
     """Return a column of dates or times as nanoseconds since 1970 UTC, strictly increasing.
@@ -117,7 +117,7 @@ def read_stamps(
     Raises
     ------
     UserError
-        A stamp is missing, unreadable, of another time zone than the first, a local time
+        A timestamp is missing, unreadable, of another time zone than the first, a local time
         that does not exist or exists twice, not later than the row before, or too far
         from it.
     """
@@ -128,20 +128,20 @@ def read_stamps(
         column = _localise(column, at=at, timezone=timezone)
     if column.dt.tz is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    stamp = _nanoseconds(column, at)
-    _check_order(stamp, name=str(column.name), at=at)
-    _check_gap(stamp, name=str(column.name), at=at, maximum_gap_days=maximum_gap_days)
-    return stamp
+    timestamp = _nanoseconds(column, at)
+    _check_order(timestamp, name=str(column.name), at=at)
+    _check_gap(timestamp, name=str(column.name), at=at, maximum_gap_days=maximum_gap_days)
+    return timestamp
 
 
-def _check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
-    """Refuse stamps that repeat or go back, by the first such row."""
-    wrong = np.flatnonzero(np.diff(stamp) <= 0)
+def _check_order(timestamp: NDArray[np.int64], *, name: str, at: At) -> None:
+    """Refuse timestamps that repeat or go back, by the first such row."""
+    wrong = np.flatnonzero(np.diff(timestamp) <= 0)
     if wrong.size == 0:
         return
     row = int(wrong[0]) + 1
-    before, here = stamp_text(stamp[row - 1]), stamp_text(stamp[row])
-    if stamp[row] == stamp[row - 1]:
+    before, here = timestamp_text(timestamp[row - 1]), timestamp_text(timestamp[row])
+    if timestamp[row] == timestamp[row - 1]:
         what = f"was {here}, a duplicate of the row before"
     else:
         what = f"was {here} after {before} (unsorted)"
@@ -152,19 +152,19 @@ def _check_order(stamp: NDArray[np.int64], *, name: str, at: At) -> None:
 
 
 def _check_gap(
-    stamp: NDArray[np.int64], *, name: str, at: At, maximum_gap_days: float | None
+    timestamp: NDArray[np.int64], *, name: str, at: At, maximum_gap_days: float | None
 ) -> None:
     """Refuse a hole that is far beyond the usual spacing of the bars."""
-    gaps = np.diff(stamp)
-    usual = median_spacing(stamp) / DAY_NS
+    gaps = np.diff(timestamp)
+    usual = median_spacing(timestamp) / DAY_NS
     allowed = maximum_gap_days or max(MAXIMUM_GAP_DAYS, MAXIMUM_GAP_SPACINGS * usual)
     row = int(np.argmax(gaps)) + 1
     found = gaps[row - 1] / DAY_NS
     if found > allowed:
         raise UserError(
-            f"{at(row)}: column {name!r} was {stamp_text(stamp[row])}, {found:.4g} days after the "
-            f"row before ({stamp_text(stamp[row - 1])}), must be within {allowed:.4g} days (a hole "
-            "this long is usually missing data)",
+            f"{at(row)}: column {name!r} was {timestamp_text(timestamp[row])}, {found:.4g} days "
+            f"after the row before ({timestamp_text(timestamp[row - 1])}), must be within "
+            f"{allowed:.4g} days (a hole this long is usually missing data)",
             hint="Add the missing bars, or allow the gap with maximum_gap_days in the source.",
         )
 

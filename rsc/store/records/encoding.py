@@ -1,6 +1,6 @@
 """From record arrays to database rows, column by column.
 
-`prepare` brings records to the form that every database gets: sorted by key, stamps in
+`prepare` brings records to the form that every database gets: sorted by key, timestamps in
 microseconds, one NaN, one zero, and a checksum; it refuses what no database should
 hold (a number that is not finite, an unknown code). `sqlite_rows` and `copy_binary`
 turn that into what the driver wants, with no Python object per value where it can be
@@ -36,7 +36,7 @@ class Prepared:
     table : RecordTable
         Which table.
     values : dict of str to ndarray
-        Contiguous arrays of equal length; stamps in microseconds, codes as they are.
+        Contiguous arrays of equal length; timestamps in microseconds, codes as they are.
     instruments : tuple of str
         Names for the NAME column.
     checksum : ndarray of int64
@@ -88,7 +88,7 @@ def prepare(
         array = np.ascontiguousarray(records[column.name])
         if column.kind is ColumnKind.FLOAT:
             array = array + 0.0
-        elif column.kind is ColumnKind.STAMP:
+        elif column.kind is ColumnKind.TIMESTAMP:
             array = np.where(array == NULL_STAMP, NULL_STAMP, array // _MICROSECOND)
         values[column.name] = array
     _check(table, values, instruments, trial_id)
@@ -161,14 +161,14 @@ def _bits(column: Column, array: NDArray[Any], instruments: tuple[str, ...]) -> 
 
 
 def iso_texts(microseconds: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Return stamps as the text SQLite keeps: ISO 8601 in UTC ending in Z."""
+    """Return timestamps as the text SQLite keeps: ISO 8601 in UTC ending in Z."""
     whole = bool((microseconds % 1_000_000 == 0).all())
-    stamps = microseconds.astype("datetime64[us]")
-    texts = np.datetime_as_string(stamps, unit="s" if whole else "us")
+    timestamps = microseconds.astype("datetime64[us]")
+    texts = np.datetime_as_string(timestamps, unit="s" if whole else "us")
     return np.char.add(texts, "Z").astype(object)
 
 
-def _stamp_values(array: NDArray[np.int64]) -> list[str | None]:
+def _timestamp_values(array: NDArray[np.int64]) -> list[str | None]:
     unique, inverse = np.unique(array, return_inverse=True)
     null = unique == NULL_STAMP
     texts = iso_texts(np.where(null, 0, unique))
@@ -188,8 +188,8 @@ def sqlite_rows(prepared: Prepared) -> Iterator[tuple[Any, ...]]:
     lists: list[list[Any]] = []
     for column in prepared.table.columns:
         array = prepared.values[column.name]
-        if column.kind is ColumnKind.STAMP:
-            lists.append(_stamp_values(array))
+        if column.kind is ColumnKind.TIMESTAMP:
+            lists.append(_timestamp_values(array))
         elif column.kind is ColumnKind.CODE:
             lists.append(_code_values(column.codes, array))
         elif column.kind is ColumnKind.NAME:
@@ -230,7 +230,7 @@ def is_null(column: Column, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(len(array), dtype=bool)
     if column.kind is ColumnKind.FLOAT:
         return np.asarray(np.isnan(array))
-    return np.asarray(array == (NULL_STAMP if column.kind is ColumnKind.STAMP else NULL_INDEX))
+    return np.asarray(array == (NULL_STAMP if column.kind is ColumnKind.TIMESTAMP else NULL_INDEX))
 
 
 def _patterns(prepared: Prepared) -> NDArray[np.int64]:
@@ -270,7 +270,7 @@ def _layout_bytes(part: Prepared, row: int, whole: Prepared) -> bytes:
     out = np.full(len(part), _template((*layout, ("checksum", ">i8", ""))))
     for column, name in zip(part.table.columns, names, strict=True):
         if name == "":
-            shift = _POSTGRES_EPOCH if column.kind is ColumnKind.STAMP else 0
+            shift = _POSTGRES_EPOCH if column.kind is ColumnKind.TIMESTAMP else 0
             array = part.values[column.name]
             out[column.name] = array - shift if shift else array
     out["checksum"] = part.checksum
@@ -298,7 +298,7 @@ def _wire_type(column: Column) -> str:
     """Return how Postgres sends the type of a column, which is wider than some records."""
     if column.kind is ColumnKind.FLOAT:
         return ">f8"
-    if column.kind is ColumnKind.STAMP:
+    if column.kind is ColumnKind.TIMESTAMP:
         return ">i8"
     if column.kind is ColumnKind.FLAG:
         return "i1"

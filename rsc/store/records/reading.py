@@ -24,7 +24,7 @@ from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
 from rsc.trading.records import NULL_INDEX, NULL_STAMP
 
 _POSTGRES_EPOCH = 946_684_800_000_000
-_UNKNOWN = -2  # a code or a stamp that no record has
+_UNKNOWN = -2  # a code or a timestamp that no record has
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261  # whole years that nanoseconds in 64 bits hold
 _STAMP_UNITS = ("seconds", "microseconds")  # of the texts that are written
 _HEADER_BYTES = 19
@@ -39,7 +39,7 @@ class Rows:
     table : RecordTable
         Which table.
     records : ndarray
-        Of the table's dtype, in key order; stamps in nanoseconds.
+        Of the table's dtype, in key order; timestamps in nanoseconds.
     instruments : tuple of str
         Names behind the instrument codes of `records`, sorted.
     checksum : ndarray of int64
@@ -60,7 +60,7 @@ class Rows:
         values: dict[str, NDArray[Any]] = {}
         for column in self.table.columns:
             array = np.ascontiguousarray(self.records[column.name])
-            if column.kind is ColumnKind.STAMP:
+            if column.kind is ColumnKind.TIMESTAMP:
                 array = np.where(array == NULL_STAMP, NULL_STAMP, array // 1000)
             values[column.name] = array
         return checksums(self.table, values, self.instruments)
@@ -103,8 +103,8 @@ def _read_sqlite(connection: Connection, table: RecordTable, first: int, last: i
 def _from_sqlite(column: Column, values: tuple[Any, ...]) -> NDArray[Any]:
     if column.kind is ColumnKind.FLOAT:
         return np.array(values, dtype=np.float64)  # None becomes NaN
-    if column.kind is ColumnKind.STAMP:
-        return _mapped(values, _stamp, np.int64)
+    if column.kind is ColumnKind.TIMESTAMP:
+        return _mapped(values, _timestamp, np.int64)
     if column.kind is ColumnKind.CODE:
         codes = {name: code for code, name in column.codes.items()} | {None: NULL_INDEX}
         return _mapped(values, lambda value: codes.get(value, _UNKNOWN), np.int64)
@@ -129,7 +129,7 @@ def _mapped(
     return np.array(out, dtype=dtype)
 
 
-def _stamp(text: str | None) -> int:
+def _timestamp(text: str | None) -> int:
     """Return nanoseconds since 1970 of the text that SQLite keeps.
 
     The same moment in another form than `rsc.store.records.encoding.iso_texts` writes was put there
@@ -206,7 +206,7 @@ def _wire(column: Column, instruments: tuple[str, ...]) -> tuple[str, str]:
     if column.kind is ColumnKind.FLOAT:
         null = f"coalesce({name}, '{_NULL_FLOAT}'::float8)" if column.nullable else name
         return null, ">f8"
-    if column.kind is ColumnKind.STAMP:
+    if column.kind is ColumnKind.TIMESTAMP:
         null = f"coalesce({name}, '-infinity')" if column.nullable else name
         return null, ">i8"
     if column.kind in {ColumnKind.CODE, ColumnKind.NAME}:
@@ -231,7 +231,7 @@ def _from_postgres(column: Column, raw: NDArray[Any]) -> NDArray[Any]:
         values = raw.astype(np.float64)
         values[values == -np.inf] = np.nan
         return values
-    if column.kind is ColumnKind.STAMP:
+    if column.kind is ColumnKind.TIMESTAMP:
         microseconds = raw.astype(np.int64)
         null = microseconds == NULL_STAMP  # -infinity of Postgres is the least int64
         return np.where(null, NULL_STAMP, (microseconds + _POSTGRES_EPOCH) * 1000)

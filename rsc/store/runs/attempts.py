@@ -1,90 +1,278 @@
-"""Which attempt of a run may write: what every write asks first, in its own transaction.
+"""Attempts: what became of each start of a run, and what it cost.
 
-The run's row is locked for sharing while a write goes on and for itself when an attempt
-begins, so that an attempt cannot begin in the middle of a write of the one before
-(docs/adr/0006-runs-attempts-and-fencing.md). Who holds a run is `rsc.store.runs.lease`.
+An attempt is a number; its attempt is the row that says who it was (pod, node,
+image), when it lived, how it ended and the pod-seconds of its cluster. The functions
+with a connection belong to a write of `rsc.store.runs.writes`; the others read. An attempt
+that never ended itself is closed as lost by the next attempt, at its last heartbeat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection, Engine, Row
 
-from rsc.errors import RscError, UserError
-from rsc.store.runs.lease import SupersededError, is_gone
-from rsc.store.runs.rows import RunState, TrialContext
+from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, known_run, server_now
+from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
+from rsc.store.schema.engine import reading
 
-DEFAULT_LEASE_SECONDS = 60.0
-
-
-def server_now(connection: Connection) -> datetime:
-    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
-    if connection.dialect.name == "postgresql":
-        return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
-    return datetime.now(UTC)
-
-
-def is_alive(row: Row[Any], now: datetime, lease: timedelta) -> bool:
-    """Return whether the run of `row` has a holder that may still be writing."""
-    if row.state != RunState.RUNNING or row.holder is None or row.heartbeat_at is None:
-        return False
-    return now - row.heartbeat_at < lease and not is_gone(row.holder)
+_OF_POD = {
+    "pod_name": "RSC_POD_NAME",
+    "pod_uid": "RSC_POD_UID",
+    "node_name": "RSC_NODE_NAME",
+    "image_digest": "RSC_IMAGE_DIGEST",
+}
 
 
-def run_row(connection: Connection, run_id: str, lock: str = "") -> Row[Any] | None:
-    """Return the row of a run, locked for "share" or "update" until the transaction ends."""
-    query = sa.select(tables.training_runs).where(tables.training_runs.c.run_id == run_id)
-    if lock:  # SQLite has one writer at a time and knows no row locks
-        query = query.with_for_update(read=lock == "share")
-    return connection.execute(query).one_or_none()
+class AttemptOutcome(StrEnum):
+    """How an attempt ended.
+
+    ``cancelled`` was asked for, ``interrupted`` means *resume me*, ``failed`` cannot be
+    resumed by trying again, ``superseded`` found a newer attempt, ``lost`` never said
+    how it ended.
+    """
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    LOST = "lost"
 
 
-def known_run(connection: Connection, run_id: str, lock: str = "") -> Row[Any]:
-    """Return the row of a run; UserError when it does not exist."""
-    row = run_row(connection, run_id, lock)
-    if row is not None:
-        return row
-    known = connection.execute(sa.select(tables.training_runs.c.run_id)).scalars().all()
-    raise unknown_run(run_id, known)
+# What the state of an ended run says of its last attempt, when nothing else was said.
+OUTCOME_OF_STATE = {
+    RunState.COMPLETED: AttemptOutcome.COMPLETED,
+    RunState.INTERRUPTED: AttemptOutcome.INTERRUPTED,
+    RunState.FAILED: AttemptOutcome.FAILED,
+}
 
 
-def unknown_run(run_id: str, known: Sequence[str]) -> UserError:
-    """Return the error for a run id that does not exist."""
-    close = get_close_matches(run_id, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]}?" if close else "`rsc runs` lists all."
-    return UserError(f"run {run_id} was unknown, must be one of {len(known)} runs", hint)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """Where an attempt runs; None outside a pod."""
+
+    pod_name: str | None = None
+    pod_uid: str | None = None
+    node_name: str | None = None
+    image_digest: str | None = None
 
 
-def fence(connection: Connection, run_id: str, attempt: int, lock: str = "share") -> Row[Any]:
-    """Refuse a write whose attempt is not the running one; hold the run while writing."""
-    row = known_run(connection, run_id, lock)
-    require_running(row, attempt)
-    return row
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What a heartbeat learns.
+
+    Attributes
+    ----------
+    cancel_requested : bool
+        Whether somebody asked the run to end; it ends in order and stays ended.
+    """
+
+    cancel_requested: bool
 
 
-def require_running(row: Row[Any], attempt: int) -> None:
-    """Raise SupersededError unless `attempt` is the newest of a running run."""
-    if row.attempt != attempt:
-        msg = f"run {row.run_id}: attempt {attempt} was superseded by attempt {row.attempt}"
-        raise SupersededError(msg, "Another process resumed the run; this one must stop.")
-    if row.state != RunState.RUNNING:
-        msg = f"run {row.run_id} was {row.state}, only a running run can be written"
-        raise SupersededError(msg, "Resume it to begin a new attempt.")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """A row of `attempts`.
+
+    Attributes
+    ----------
+    run_id, attempt
+        The key; attempts count from 1.
+    holder : str
+        Process that held the run.
+    pod_name, pod_uid, node_name, image_digest : str or None
+        Its pod, None outside Kubernetes or where it is not known.
+    started_at, ended_at : datetime
+        `ended_at` is None while it runs, and the last heartbeat when it was lost.
+    outcome, reason
+        How it ended and why.
+    pod_seconds : float or None
+        Seconds of all pods of its cluster, None outside Kubernetes.
+    pods : mapping of str to float
+        The same by worker group.
+    nodes : mapping of str to tuple of str
+        Nodes that each worker group was seen on.
+    node_types : mapping of str to tuple of str
+        What those nodes are, as the chart's values say; groups of which nobody said it are absent.
+    """
+
+    run_id: str
+    attempt: int
+    holder: str
+    pod_name: str | None
+    pod_uid: str | None
+    node_name: str | None
+    image_digest: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: AttemptOutcome
+    reason: str | None
+    pod_seconds: float | None
+    pods: Mapping[str, float]
+    nodes: Mapping[str, tuple[str, ...]]
+    node_types: Mapping[str, tuple[str, ...]]
 
 
-def fence_trial(connection: Connection, trial: TrialContext) -> None:
-    """Refuse a write whose attempt is not the running one or whose trial is of another run."""
-    fence(connection, trial.run_id, trial.attempt)
-    trials = tables.trials
-    owner = connection.execute(
-        sa.select(trials.c.run_id, trials.c.state).where(trials.c.trial_id == trial.trial_id)
-    ).one_or_none()
-    if owner is None or owner.run_id != trial.run_id:
-        msg = f"trial {trial.trial_id} was not of run {trial.run_id}"
-        raise RscError(msg, "This is a defect: please report it.")
+def attempt_facts(environment: Mapping[str, str]) -> AttemptFacts:
+    """Return the facts that the pod's environment tells (RSC_POD_NAME and its kin)."""
+    return AttemptFacts(**{name: environment.get(key) or None for name, key in _OF_POD.items()})
+
+
+def insert_attempt(
+    connection: Connection,
+    run: Row[Any],
+    attempt: int,
+    holder: str,
+    now: datetime,
+    facts: AttemptFacts,
+) -> None:
+    """Close what went before as lost and enter a new attempt of `run`."""
+    attempts = tables.attempts
+    connection.execute(
+        attempts.update()
+        .where(_running(run.run_id))
+        .values(
+            outcome=AttemptOutcome.LOST,
+            ended_at=run.heartbeat_at or now,
+            reason=f"it did not say how it ended; attempt {attempt} followed",
+        )
+    )
+    connection.execute(
+        attempts.insert().values(
+            run_id=run.run_id,
+            attempt=attempt,
+            holder=holder,
+            started_at=now,
+            outcome=AttemptOutcome.RUNNING,
+            pods={},
+            nodes={},
+            node_types={},
+            **asdict(facts),
+        )
+    )
+
+
+def end_attempt(
+    connection: Connection,
+    run_id: str,
+    attempt: int,
+    outcome: AttemptOutcome,
+    reason: str | None,
+) -> None:
+    """Note how an attempt ended; the first word stays, but a lost one may explain itself.
+
+    It changes nothing but its own row, so a superseded process may say so.
+    """
+    attempts = tables.attempts
+    if outcome is AttemptOutcome.FAILED and not reason:
+        reason = "no reason was given"
+    this = sa.and_(attempts.c.run_id == run_id, attempts.c.attempt == attempt)
+    connection.execute(
+        attempts.update()
+        .where(this, attempts.c.outcome == AttemptOutcome.RUNNING)
+        .values(outcome=outcome, reason=reason, ended_at=server_now(connection))
+    )
+    if outcome is AttemptOutcome.SUPERSEDED:
+        connection.execute(
+            attempts.update()
+            .where(this, attempts.c.outcome == AttemptOutcome.LOST)
+            .values(outcome=outcome, reason=reason)
+        )
+
+
+def note_pods(
+    connection: Connection,
+    run_id: str,
+    attempt: int,
+    pods: Mapping[str, float] | None,
+    nodes: Mapping[str, Collection[str]] | None,
+    node_types: Mapping[str, Collection[str]] | None,
+) -> float | None:
+    """Add what is known of an attempt's pods; return the pod-seconds of the whole run.
+
+    Seconds of a group never get fewer, nodes and their types are never forgotten, also when
+    whoever counts them had to begin again.
+    """
+    attempts = tables.attempts
+    if pods or nodes or node_types:
+        this = sa.and_(attempts.c.run_id == run_id, attempts.c.attempt == attempt)
+        row = connection.execute(sa.select(attempts).where(this)).one()
+        seconds = _most(row.pods, pods or {})
+        connection.execute(
+            attempts.update()
+            .where(this)
+            .values(
+                pods=seconds,
+                nodes=_union(row.nodes, nodes or {}),
+                node_types=_union(row.node_types, node_types or {}),
+                pod_seconds=sum(seconds.values()) if seconds else None,
+            )
+        )
+    total = sa.select(sa.func.sum(attempts.c.pod_seconds)).where(attempts.c.run_id == run_id)
+    found: float | None = connection.execute(total).scalar_one()
+    return found
+
+
+def _most(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    groups = sorted({*before, *now})
+    return {group: float(max(before.get(group, 0.0), now.get(group, 0.0))) for group in groups}
+
+
+def _union(
+    before: Mapping[str, Collection[str]], now: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
+    groups = sorted({*before, *now})
+    return {group: sorted({*before.get(group, ()), *now.get(group, ())}) for group in groups}
+
+
+def _running(run_id: str) -> sa.ColumnElement[bool]:
+    attempts = tables.attempts
+    return sa.and_(attempts.c.run_id == run_id, attempts.c.outcome == AttemptOutcome.RUNNING)
+
+
+def list_attempts(engine: Engine, run_id: str) -> tuple[AttemptRow, ...]:
+    """Return the attempts of a run by attempt; UserError when the run is unknown."""
+    with reading(engine) as connection:
+        known_run(connection, run_id)
+        return attempts_in(connection, run_id)
+
+
+def attempts_in(connection: Connection, run_id: str) -> tuple[AttemptRow, ...]:
+    """Return the attempts of a run inside a transaction."""
+    attempts = tables.attempts
+    query = sa.select(attempts).where(attempts.c.run_id == run_id)
+    rows = connection.execute(query.order_by(attempts.c.attempt)).all()
+    return tuple(_attempt(row) for row in rows)
+
+
+def _attempt(row: Row[Any]) -> AttemptRow:
+    values = {field.name: getattr(row, field.name) for field in fields(AttemptRow)}
+    for name in ("nodes", "node_types"):
+        values[name] = {group: tuple(found) for group, found in values[name].items()}
+    return AttemptRow(**values | {"outcome": AttemptOutcome(row.outcome)})
+
+
+def seconds_used(engine: Engine, run_id: str) -> float:
+    """Return the wall-clock seconds of all attempts of a run so far.
+
+    An attempt that runs counts until now, one whose heartbeat is old until that.
+
+    Raises
+    ------
+    UserError
+        When the run is unknown.
+    """
+    with reading(engine) as connection:
+        run, now = known_run(connection, run_id), server_now(connection)
+        alive = is_alive(run, now, timedelta(seconds=DEFAULT_LEASE_SECONDS))
+        last = now if alive else run.heartbeat_at or now
+        spans = [(row.ended_at or last) - row.started_at for row in attempts_in(connection, run_id)]
+    return sum(max(0.0, span.total_seconds()) for span in spans)

@@ -1,6 +1,6 @@
 """The life of a run in the database: created, begun, alive, asked to end, ended.
 
-One process holds a run at a time, and each start is an attempt with an execution of
+One process holds a run at a time, and each start is an attempt with an attempt of
 its own (docs/adr/0006-runs-attempts-and-fencing.md). A transaction whose answer was
 lost is done again, so everything here may be sent twice. What a run records is
 `rsc.store.runs.writes`.
@@ -16,8 +16,17 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.errors import TemporaryError, UserError
-from rsc.retry import patiently
+from rsc.retry import retry_temporary
 from rsc.store.runs.attempts import (
+    OUTCOME_OF_STATE,
+    AttemptFacts,
+    AttemptOutcome,
+    Heartbeat,
+    end_attempt,
+    insert_attempt,
+    note_pods,
+)
+from rsc.store.runs.fencing import (
     DEFAULT_LEASE_SECONDS,
     fence,
     is_alive,
@@ -25,15 +34,6 @@ from rsc.store.runs.attempts import (
     require_running,
     run_row,
     server_now,
-)
-from rsc.store.runs.executions import (
-    OUTCOME_OF_STATE,
-    ExecutionFacts,
-    ExecutionOutcome,
-    Heartbeat,
-    begin_execution,
-    end_execution,
-    note_pods,
 )
 from rsc.store.runs.rows import NewRun, RunState
 from rsc.store.runs.sealing import end_trials, reopen_trials
@@ -84,7 +84,7 @@ class RunLifecycle:
 
         if self.engine.dialect.name == "sqlite":
             return once()
-        return patiently(anew, lambda: self.patience_seconds)
+        return retry_temporary(anew, lambda: self.patience_seconds)
 
     def create_run(self, run: NewRun) -> None:
         """Create a run that no attempt has begun yet.
@@ -113,11 +113,11 @@ class RunLifecycle:
         holder: str,
         *,
         take_over: bool = False,
-        execution: ExecutionFacts | None = None,
+        attempt: AttemptFacts | None = None,
     ) -> int:
         """Take the run for `holder` and return the number of the attempt, from 1.
 
-        The execution before is closed as lost when it never said how it ended.
+        The attempt before is closed as lost when it never said how it ended.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class RunLifecycle:
             Take it from a living holder, too: the newest start wins, and every write of
             the older one is refused from now on. A request to cancel stays. Without it
             (a person resumes the run) such a request is forgotten.
-        execution : ExecutionFacts, optional
+        attempt : AttemptFacts, optional
             Pod, node and image.
 
         Raises
@@ -146,8 +146,8 @@ class RunLifecycle:
             now = server_now(connection)
             self._refuse_held(row, holder, now, take_over=take_over)
             planned = int(row.attempt) + 1
-            facts = execution or ExecutionFacts()
-            begin_execution(connection, row, planned, holder, now, facts)
+            facts = attempt or AttemptFacts()
+            insert_attempt(connection, row, planned, holder, now, facts)
             _hold(connection, row, planned, holder, now, facts, keep_request=take_over)
             reopen_trials(connection, run_id)
             return planned
@@ -226,15 +226,15 @@ class RunLifecycle:
 
         self._write(request)
 
-    def finish_execution(
-        self, run_id: str, attempt: int, outcome: ExecutionOutcome, reason: str | None = None
+    def finish_attempt(
+        self, run_id: str, attempt: int, outcome: AttemptOutcome, reason: str | None = None
     ) -> None:
         """Note how an attempt ended; nothing else of the run changes.
 
         The first word stays. Only a superseded attempt, which its successor took for lost,
         may still say so. `finish_run` does this too.
         """
-        self._write(lambda connection: end_execution(connection, run_id, attempt, outcome, reason))
+        self._write(lambda connection: end_attempt(connection, run_id, attempt, outcome, reason))
 
     def finish_run(
         self,
@@ -244,7 +244,7 @@ class RunLifecycle:
         *,
         final_metrics: Mapping[str, Any] | None = None,
         failure: str | None = None,
-        outcome: ExecutionOutcome | None = None,
+        outcome: AttemptOutcome | None = None,
         reason: str | None = None,
     ) -> None:
         """End the run; completed is final, interrupted and failed can be resumed.
@@ -261,7 +261,7 @@ class RunLifecycle:
         failure : str, optional
             Why it failed.
         outcome, reason
-            How and why the execution ended; without them what `state` and `failure` say.
+            How and why the attempt ended; without them what `state` and `failure` say.
 
         Raises
         ------
@@ -277,7 +277,7 @@ class RunLifecycle:
                 return  # it was done, only the answer was lost
             require_running(row, attempt)
             how = outcome or OUTCOME_OF_STATE[state]
-            end_execution(connection, run_id, attempt, how, reason or failure)
+            end_attempt(connection, run_id, attempt, how, reason or failure)
             _update(
                 connection,
                 run_id,
@@ -311,7 +311,7 @@ def _hold(
     attempt: int,
     holder: str,
     now: datetime,
-    facts: ExecutionFacts,
+    facts: AttemptFacts,
     *,
     keep_request: bool,
 ) -> None:

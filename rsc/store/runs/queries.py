@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.records.reading import Rows, read_rows
-from rsc.store.runs.attempts import DEFAULT_LEASE_SECONDS, is_alive, server_now, unknown_run
+from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, server_now, unknown_run
 from rsc.store.runs.rows import (
     CheckpointKind,
     CheckpointRow,
@@ -28,9 +28,9 @@ from rsc.store.runs.rows import (
     TryRow,
 )
 from rsc.store.schema import tables
-from rsc.store.schema.columns import EPISODES, PHASES, POLICIES, STEPS, TRADES, RecordTable
+from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES, RecordTable
 from rsc.store.schema.engine import reading
-from rsc.trading.records import EPISODE_NUMBER_MASK, Phase, Policy
+from rsc.trading.records import EPISODE_NUMBER_MASK, Policy, Split
 
 _Plain = TypeVar("_Plain")
 
@@ -167,7 +167,7 @@ def list_iterations(engine: Engine, trial_id: int) -> tuple[IterationRow, ...]:
 
 
 def list_evaluations(engine: Engine, trial_id: int) -> tuple[EvaluationRow, ...]:
-    """Return the evaluations of a trial by phase, iteration and policy."""
+    """Return the evaluations of a trial by split, iteration and policy."""
     with reading(engine) as connection:
         return evaluations_in(connection, trial_id)
 
@@ -175,30 +175,30 @@ def list_evaluations(engine: Engine, trial_id: int) -> tuple[EvaluationRow, ...]
 def evaluations_in(connection: Connection, trial_id: int) -> tuple[EvaluationRow, ...]:
     """Return the evaluations of a trial inside a transaction.
 
-    A row with a phase or a policy that nobody knows, put there past the constraints, is none of
+    A row with a split or a policy that nobody knows, put there past the constraints, is none of
     them: `rsc.audit.verify` finds it by its checksum.
     """
     table = tables.evaluations
-    known = table.c.phase.in_(PHASES.values()) & table.c.policy.in_(POLICIES.values())
+    known = table.c.split.in_(SPLITS.values()) & table.c.policy.in_(POLICIES.values())
     rows = connection.execute(sa.select(table).where(table.c.trial_id == trial_id, known))
     found = [_evaluation(row) for row in rows]
-    return tuple(sorted(found, key=lambda row: (row.phase, row.iteration, row.policy)))
+    return tuple(sorted(found, key=lambda row: (row.split, row.iteration, row.policy)))
 
 
 def _evaluation(row: Row[Any]) -> EvaluationRow:
     return _plain(
         EvaluationRow,
         row,
-        phase=phase_of(row.phase),
+        split=split_of(row.split),
         policy=policy_of(row.policy),
         is_final=bool(row.is_final),
         metrics={name: getattr(row, name) for name in tables.EVALUATION_METRICS},
     )
 
 
-def phase_of(name: str) -> Phase:
-    """Return the phase that the database calls `name`."""
-    return Phase(next(code for code, text in PHASES.items() if text == name))
+def split_of(name: str) -> Split:
+    """Return the split that the database calls `name`."""
+    return Split(next(code for code, text in SPLITS.items() if text == name))
 
 
 def policy_of(name: str) -> Policy:
@@ -219,16 +219,16 @@ def read_episodes(
     engine: Engine,
     trial_id: int,
     *,
-    phase: Phase | None = None,
+    split: Split | None = None,
     iteration: int | None = None,
     policy: Policy | None = None,
 ) -> EpisodeTable:
-    """Return the episodes of a trial, or those of a phase, iteration and policy."""
+    """Return the episodes of a trial, or those of a split, iteration and policy."""
     with reading(engine) as connection:
         rows = read_rows(connection, EPISODES, *trial_range(trial_id))
     records = rows.records
     keep = np.ones(len(records), dtype=bool)
-    for name, wanted in (("phase", phase), ("iteration", iteration), ("policy", policy)):
+    for name, wanted in (("split", split), ("iteration", iteration), ("policy", policy)):
         if wanted is not None:
             keep &= records[name] == wanted
     return EpisodeTable(records=records[keep], instruments=rows.instruments)

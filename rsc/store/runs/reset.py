@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from rsc.errors import UserError
-from rsc.store.runs.attempts import server_now
-from rsc.store.runs.executions import executions_in
+from rsc.store.runs.attempts import attempts_in
+from rsc.store.runs.fencing import server_now
 from rsc.store.runs.queries import RunRow, count_rows, of_trial, run_in, run_of
 from rsc.store.schema import tables
 from rsc.store.schema.engine import check_schema, reading, writing
@@ -76,8 +76,8 @@ def plan_reset(engine: Engine, scope: ResetScope) -> ResetPlan:
         trials = _trial_ids(connection, run_ids)
         counted = None if _are_all(connection, trials) else trials
         rows = {t.name: count_rows(connection, t, counted) for t in tables.TRIAL_TABLES}
-        executions = sum(len(executions_in(connection, run_id)) for run_id in run_ids)
-    rows |= {"trials": len(trials), "executions": executions, "training_runs": len(run_ids)}
+        attempts = sum(len(attempts_in(connection, run_id)) for run_id in run_ids)
+    rows |= {"trials": len(trials), "attempts": attempts, "training_runs": len(run_ids)}
     return ResetPlan(run_ids=run_ids, rows=rows)
 
 
@@ -190,8 +190,8 @@ def _delete(connection: Connection, trials: list[int]) -> None:
 
 
 def _delete_runs(connection: Connection, run_ids: tuple[str, ...]) -> None:
-    """Remove runs, which have no trials any more, with their executions."""
-    for table in (tables.executions, tables.training_runs):
+    """Remove runs, which have no trials any more, with their attempts."""
+    for table in (tables.attempts, tables.training_runs):
         for run_id in run_ids:
             connection.execute(table.delete().where(table.c.run_id == run_id))
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from rsc.store.records.bulk import write
 from rsc.store.records.encoding import prepare
 from rsc.store.runs.queries import of_trial
-from rsc.store.runs.rows import Cut, TrialContext
+from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.schema import tables
 from rsc.store.schema.columns import EPISODE_METRICS, EPISODE_TOTALS, EPISODES
 from rsc.trading.records import NULL_INDEX
@@ -32,7 +32,7 @@ _COUNTED = (
 _IDS_IN_A_STATEMENT = 10_000
 
 
-def rewind_trial(connection: Connection, trial: TrialContext, cut: Cut) -> None:
+def roll_back_trial(connection: Connection, trial: TrialContext, cut: ResumePoint) -> None:
     """Remove what `trial` holds beyond `cut`, inside the transaction of `connection`."""
     _remove_later(connection, trial.trial_id, cut.iteration)
     if not len(cut.open_episodes):

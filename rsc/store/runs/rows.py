@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rsc.errors import RscError
 from rsc.store.schema.tables import EVALUATION_METRICS
-from rsc.trading.records import Phase, Policy
+from rsc.trading.records import Policy, Split
 
 
 class RunState(StrEnum):
@@ -74,7 +74,7 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Cut:
+class ResumePoint:
     """Where a trial goes on: what its checkpoint has behind it.
 
     Attributes
@@ -144,7 +144,7 @@ class EvaluationRow:
 
     Attributes
     ----------
-    phase, iteration, policy
+    split, iteration, policy
         The key inside the trial; `iteration` is that of the episodes it judges.
     periods_per_year : float
         Bars in a year, by which figures were annualised.
@@ -164,7 +164,7 @@ class EvaluationRow:
         Iteration of the checkpoint that was judged, None for baselines.
     """
 
-    phase: Phase
+    split: Split
     iteration: int
     policy: Policy
     periods_per_year: float
@@ -221,7 +221,7 @@ def evaluation_values(trial_id: int, row: EvaluationRow) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(EVALUATION_METRICS) | dict(row.metrics)
     return values | {
         "trial_id": trial_id,
-        "phase": row.phase.name.lower(),
+        "split": row.split.name.lower(),
         "iteration": row.iteration,
         "policy": row.policy.name.lower(),
         "is_final": row.is_final,

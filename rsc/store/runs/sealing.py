@@ -24,7 +24,7 @@ _SUMMED = ("step_count", "trade_count", "operation_count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seal:
+class TrialTotals:
     """Counts and digest of a trial; field names are columns of `trials`."""
 
     episode_count: int
@@ -66,7 +66,7 @@ def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: boo
     return row_checksum(plain)
 
 
-def seal(connection: Connection, trial_id: int) -> Seal:
+def seal(connection: Connection, trial_id: int) -> TrialTotals:
     """Return the seal of what the trial holds now.
 
     `step_count` counts all steps taken, recorded or not.
@@ -91,7 +91,7 @@ def seal(connection: Connection, trial_id: int) -> Seal:
             rows += 1
         numbers.append(rows)
     steps, trades, operations = totals
-    return Seal(
+    return TrialTotals(
         episode_count=numbers[0],
         step_count=steps,
         trade_count=trades,

@@ -19,14 +19,14 @@ from sqlalchemy.engine import Connection
 from rsc.errors import UserError
 from rsc.store.records.bulk import upsert, write
 from rsc.store.records.encoding import prepare
-from rsc.store.runs.attempts import fence, fence_trial
+from rsc.store.runs.fencing import fence, fence_trial
 from rsc.store.runs.lifecycle import RunLifecycle
-from rsc.store.runs.roll_back import rewind_trial
+from rsc.store.runs.roll_back import roll_back_trial
 from rsc.store.runs.rows import (
     CheckpointRow,
-    Cut,
     EvaluationRow,
     IterationRow,
+    ResumePoint,
     RunState,
     TrialContext,
     TryRow,
@@ -131,7 +131,7 @@ class SqlRunStore(RunLifecycle):
 
         return self._write(create)
 
-    def rewind(self, trial: TrialContext, cut: Cut) -> None:
+    def rewind(self, trial: TrialContext, cut: ResumePoint) -> None:
         """Remove what was recorded beyond the checkpoint that the trial goes on from.
 
         Raises
@@ -144,7 +144,7 @@ class SqlRunStore(RunLifecycle):
 
         def take_back(connection: Connection) -> None:
             fence_trial(connection, trial)
-            rewind_trial(connection, trial, cut)
+            roll_back_trial(connection, trial, cut)
 
         self._write(take_back)
 

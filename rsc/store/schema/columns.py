@@ -1,8 +1,8 @@
 """How a record field becomes a database column, said once for every layer of the store.
 
 The record dtypes are integers and floats; in the database codes are their names, null
-is NULL and stamps are timestamps. Tables, writers, readers, checksums and digests are
-all derived from the descriptions of this module, so they cannot disagree. Stamps are
+is NULL and timestamps are timestamps. Tables, writers, readers, checksums and digests are
+all derived from the descriptions of this module, so they cannot disagree. Timestamps are
 kept in microseconds, the finest that both databases hold.
 """
 
@@ -22,9 +22,9 @@ from rsc.trading.records import (
     EpisodeState,
     OperationKind,
     OrderStatus,
-    Phase,
     Policy,
     Side,
+    Split,
 )
 
 
@@ -33,7 +33,7 @@ class ColumnKind(StrEnum):
 
     INTEGER = "integer"
     FLOAT = "float"
-    STAMP = "stamp"  # nanoseconds since 1970 UTC in the record
+    TIMESTAMP = "timestamp"  # nanoseconds since 1970 UTC in the record
     CODE = "code"  # small integer in the record, its name in the database
     FLAG = "flag"  # 0 or 1 in the record
     NAME = "name"  # index into the trial's instruments in the record
@@ -89,11 +89,11 @@ def _upper(codes: type[IntEnum]) -> dict[int, str]:
 # The causes that end an episode, and those that can close a trade.
 ENDINGS = {int(c): c.name.lower() for c in Cause if c >= Cause.LIQUIDATION}
 CLOSINGS = {int(c): c.name.lower() for c in Cause if c != Cause.INTERRUPTED}
-PHASES = _lower(Phase)
+SPLITS = _lower(Split)
 POLICIES = _lower(Policy)
 
 _CODES: dict[tuple[str, str], dict[int, str]] = {
-    ("episodes", "phase"): PHASES,
+    ("episodes", "split"): SPLITS,
     ("episodes", "policy"): POLICIES,
     ("episodes", "state"): _lower(EpisodeState),
     ("episodes", "ended_by"): ENDINGS,
@@ -146,7 +146,7 @@ def _kind(table: str, name: str, dtype: np.dtype[np.generic]) -> ColumnKind:
     if name == "steps_recorded":
         return ColumnKind.FLAG
     if name.endswith("timestamp"):
-        return ColumnKind.STAMP
+        return ColumnKind.TIMESTAMP
     return ColumnKind.FLOAT if dtype.kind == "f" else ColumnKind.INTEGER
 
 

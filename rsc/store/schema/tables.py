@@ -28,8 +28,8 @@ from rsc.store.schema.columns import (
     EPISODE_TOTALS,
     EPISODES,
     OPERATIONS,
-    PHASES,
     POLICIES,
+    SPLITS,
     STEPS,
     TRADES,
     Column,
@@ -49,7 +49,7 @@ metadata = sa.MetaData(
 )
 
 RUN_STATES = ("running", "completed", "interrupted", "failed")
-EXECUTION_OUTCOMES = (*RUN_STATES, "cancelled", "superseded", "lost")
+ATTEMPT_OUTCOMES = (*RUN_STATES, "cancelled", "superseded", "lost")
 CHECKPOINT_KINDS = ("last", "best", "final")
 _LARGEST = "1.7976931348623157e308"
 
@@ -84,7 +84,7 @@ def _type(column: Column) -> TypeEngine[Any]:
     match column.kind:
         case ColumnKind.FLOAT:
             return DOUBLE
-        case ColumnKind.STAMP:
+        case ColumnKind.TIMESTAMP:
             return UtcTimestamp()
         case ColumnKind.CODE | ColumnKind.NAME:
             return TEXT
@@ -140,8 +140,8 @@ training_runs = sa.Table(
 )
 
 # One row for each start of a run: attempts 1, 2, 3 … without a gap.
-executions = sa.Table(
-    "executions",
+attempts = sa.Table(
+    "attempts",
     metadata,
     sa.Column("run_id", TEXT, sa.ForeignKey("training_runs.run_id"), nullable=False),
     sa.Column("attempt", INTEGER, nullable=False, autoincrement=False),
@@ -160,7 +160,7 @@ executions = sa.Table(
     sa.Column("nodes", JsonDocument(), nullable=False),
     sa.Column("node_types", JsonDocument(), nullable=False, server_default="{}"),
     sa.PrimaryKeyConstraint("run_id", "attempt"),
-    one_of("outcome", EXECUTION_OUTCOMES),
+    one_of("outcome", ATTEMPT_OUTCOMES),
     _is("attempt", "attempt >= 1"),
     _is("ended", "(outcome = 'running') = (ended_at IS NULL)"),
     _is("failed", "outcome <> 'failed' OR reason IS NOT NULL"),
@@ -316,7 +316,7 @@ evaluations = sa.Table(
     "evaluations",
     metadata,
     sa.Column("trial_id", INTEGER, sa.ForeignKey("trials.trial_id"), nullable=False),
-    sa.Column("phase", TEXT, nullable=False),
+    sa.Column("split", TEXT, nullable=False),
     sa.Column("iteration", INTEGER, nullable=False),
     sa.Column("policy", TEXT, nullable=False),
     sa.Column("is_final", FLAG, nullable=False),
@@ -328,8 +328,8 @@ evaluations = sa.Table(
     *[sa.Column(name, DOUBLE) for name in EVALUATION_FLOATS],
     sa.Column("undefined", JsonDocument(), nullable=False),
     sa.Column("checksum", BIGINT, nullable=False),
-    sa.PrimaryKeyConstraint("trial_id", "phase", "iteration", "policy"),
-    one_of("phase", PHASES.values()),
+    sa.PrimaryKeyConstraint("trial_id", "split", "iteration", "policy"),
+    one_of("split", SPLITS.values()),
     one_of("policy", POLICIES.values()),
     _flag("is_final"),
     _finite(

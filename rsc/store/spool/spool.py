@@ -33,9 +33,9 @@ from rsc.trading.records import (
     OPERATION_DTYPE,
     STEP_DTYPE,
     TRADE_DTYPE,
-    Phase,
     Policy,
     RecordBatch,
+    Split,
 )
 
 Payload = RecordBatch | IterationRow | EvaluationRow | CheckpointRow
@@ -53,7 +53,7 @@ _ROWS: Mapping[str, type[Any]] = {
     "add_evaluation": EvaluationRow,
     "add_checkpoint": CheckpointRow,
 }
-_CODES = {"phase": Phase, "policy": Policy, "kind": CheckpointKind}
+_CODES = {"split": Split, "policy": Policy, "kind": CheckpointKind}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rsc.errors import TemporaryError
-from rsc.store.runs.rows import CheckpointRow, Cut, EvaluationRow, IterationRow, TrialContext
+from rsc.store.runs.rows import (
+    CheckpointRow,
+    EvaluationRow,
+    IterationRow,
+    ResumePoint,
+    TrialContext,
+)
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.spool.spool import Payload, Spool, Write
 from rsc.trading.records import RecordBatch, join_records
@@ -94,7 +100,7 @@ class SpoolingWriter:
         """Take the place of a checkpoint."""
         self._send_after_gathered("add_checkpoint", trial, row)
 
-    def rewind(self, trial: TrialContext, cut: Cut, timeout: float) -> None:
+    def rewind(self, trial: TrialContext, cut: ResumePoint, timeout: float) -> None:
         """Remove what was recorded beyond a checkpoint, after all that waits is written.
 
         Raises
@@ -171,7 +177,7 @@ class SpoolingWriter:
     def _written(self, write: Write) -> bool:
         return self._done(lambda store: getattr(store, write.method)(write.trial, write.payload))
 
-    def _rewound(self, trial: TrialContext, cut: Cut) -> bool:
+    def _rewound(self, trial: TrialContext, cut: ResumePoint) -> bool:
         return self._done(lambda store: store.rewind(trial, cut))
 
     def _done(self, work: Callable[[SqlRunStore], None]) -> bool:

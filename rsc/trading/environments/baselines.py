@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
 from rsc.trading.environments.simulator import Simulator
-from rsc.trading.records import Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id
 from rsc.trading.rules import TradingConfig
 
 BASELINES = (Policy.BUY_AND_HOLD, Policy.SMA_CROSSOVER, Policy.RANDOM, Policy.FLAT)
@@ -149,7 +149,7 @@ def run_baselines(
     ranges: Sequence[BarRange],
     *,
     trial_id: int,
-    phase: Phase,
+    split: Split,
     fold: int,
     seed: int,
     iteration: int = 0,
@@ -166,7 +166,7 @@ def run_baselines(
         The agent's rules: same costs, same fills.
     ranges : sequence of BarRange
         One for each instrument of the market, in its order.
-    trial_id, phase, fold, iteration : int
+    trial_id, split, fold, iteration : int
         Written into the episodes and their ids.
     seed : int
         Of the random baseline; each instrument has its own stream of it.
@@ -184,7 +184,7 @@ def run_baselines(
     simulator.iteration = iteration
     plans: list[NDArray[np.int64]] = []
     for policy in policies:
-        _begin(simulator, len(plans), policy, ranges, trial_id, phase, fold)
+        _begin(simulator, len(plans), policy, ranges, trial_id, split, fold)
         for instrument, bars in enumerate(ranges):
             close = market.close[market.offset[instrument] : market.offset[instrument + 1]]
             rng = np.random.default_rng([seed, instrument])
@@ -200,14 +200,14 @@ def _begin(
     policy: Policy,
     ranges: Sequence[BarRange],
     trial_id: int,
-    phase: Phase,
+    split: Split,
     fold: int,
 ) -> None:
     """Begin one episode of `policy` for each instrument, on accounts from `first` on."""
     count = len(ranges)
     identities = [
         evaluation_episode_id(
-            trial_id, phase=phase, iteration=simulator.iteration, policy=policy, instrument=index
+            trial_id, split=split, iteration=simulator.iteration, policy=policy, instrument=index
         )
         for index in range(count)
     ]
@@ -217,7 +217,7 @@ def _begin(
         start=np.array([bars.start for bars in ranges], dtype=np.int64),
         end=np.array([bars.end for bars in ranges], dtype=np.int64),
         episode_id=np.array(identities, dtype=np.int64),
-        phase=phase,
+        split=split,
         policy=policy,
         fold=fold,
         steps_recorded=np.ones(count, dtype=np.bool_),

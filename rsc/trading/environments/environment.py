@@ -23,7 +23,7 @@ from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
 from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.records import Phase, Policy, RecordBatch, training_episode_ids
+from rsc.trading.records import Policy, RecordBatch, Split, training_episode_ids
 from rsc.trading.rules import TradingConfig
 
 Observations = NDArray[np.float32]
@@ -69,7 +69,7 @@ class _Batch:
         window: int,
         ranges: Sequence[BarRange] | None,
         episodes: EpisodeConfig | None,
-        phase: Phase,
+        split: Split,
         keep_records: bool,
     ) -> None:
         if ranges is not None:
@@ -78,7 +78,7 @@ class _Batch:
         self.window = window
         self._ranges = tuple(ranges) if ranges is not None else whole_market(market, window)
         self._episodes = episodes or EpisodeConfig()
-        self._phase = phase
+        self._split = split
         self._keep_records = keep_records
         self._keys = np.zeros((count, 2), np.uint64)
         self._sampler = EpisodeSampler(self._ranges, self._episodes, self._keys)
@@ -106,7 +106,7 @@ class _Batch:
             start=start,
             end=end,
             episode_id=training_episode_ids(0, ids),
-            phase=self._phase,
+            split=self._split,
             policy=Policy.AGENT,
         )
         self._number[index] += 1
@@ -182,7 +182,7 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
         the warm-up before its start; everything of that kind by default.
     episodes : EpisodeConfig, optional
         Length of episodes.
-    phase : Phase
+    split : Split
         Written into the records.
     keep_records : bool
         Whether records are kept for `drain`; otherwise they are dropped at each step.
@@ -211,7 +211,7 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
         window: int = 30,
         ranges: Sequence[BarRange] | None = None,
         episodes: EpisodeConfig | None = None,
-        phase: Phase = Phase.TRAIN,
+        split: Split = Split.TRAIN,
         keep_records: bool = False,
         render_mode: None = None,
     ) -> None:
@@ -223,7 +223,7 @@ class TradingEnv(gymnasium.Env[Observations, np.int64]):
             window=window,
             ranges=ranges,
             episodes=episodes,
-            phase=phase,
+            split=split,
             keep_records=keep_records,
         )
         self.observation_space = self._batch.observation_space
@@ -309,7 +309,7 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
         window: int = 30,
         ranges: Sequence[BarRange] | None = None,
         episodes: EpisodeConfig | None = None,
-        phase: Phase = Phase.TRAIN,
+        split: Split = Split.TRAIN,
         keep_records: bool = False,
         render_mode: None = None,
     ) -> None:
@@ -322,7 +322,7 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
             window=window,
             ranges=ranges,
             episodes=episodes,
-            phase=phase,
+            split=split,
             keep_records=keep_records,
         )
         self.single_observation_space = self._batch.observation_space

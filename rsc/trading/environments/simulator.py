@@ -23,17 +23,17 @@ from rsc.trading.kernel.buffers import RecordBuffers
 from rsc.trading.kernel.params import kernel_params
 from rsc.trading.kernel.step_kernel import (
     begin_accounts,
-    describe_open,
     interrupt_accounts,
     step_accounts,
     unfit_start,
     unknown_action,
+    write_open_episodes,
 )
 from rsc.trading.records import EPISODE_DTYPE, RecordBatch
 from rsc.trading.rules import TradingConfig
 
 # Arrays in the order in which the kernel takes them.
-_PRICES = ("offset", "open", "high", "low", "close", "stamp", "tradable")
+_PRICES = ("offset", "open", "high", "low", "close", "timestamp", "tradable")
 _OUTPUTS = ("row", "account", "portfolio_value", "reward", "terminated", "truncated", "active")
 
 __all__ = ["Simulator", "account_size", "gather_windows"]
@@ -103,7 +103,7 @@ class Simulator:
         start: ArrayLike,
         end: ArrayLike,
         episode_id: ArrayLike,
-        phase: ArrayLike,
+        split: ArrayLike,
         policy: ArrayLike = 0,
         fold: ArrayLike = 0,
         steps_recorded: ArrayLike = True,
@@ -118,8 +118,8 @@ class Simulator:
             Index into ``market.instruments``; bar_index of the first decision and of
             the last bar, ``0 <= start < end < bar_count``.
         episode_id : array of int64, shape (K,)
-        phase, policy, fold : array of int, shape (K,) or scalar
-            Codes of `Phase` and `Policy`; number of the fold.
+        split, policy, fold : array of int, shape (K,) or scalar
+            Codes of `Split` and `Policy`; number of the fold.
         steps_recorded : array of bool, shape (K,) or scalar
             Whether every step of the episode becomes a record.
 
@@ -133,7 +133,7 @@ class Simulator:
         starts["index"] = accounts
         starts["instrument"], starts["start"], starts["end"] = instrument, start, end
         starts["episode_id"] = episode_id
-        starts["phase"], starts["policy"], starts["fold"] = phase, policy, fold
+        starts["split"], starts["policy"], starts["fold"] = split, policy, fold
         starts["steps_recorded"] = steps_recorded
         starts["iteration"] = self.iteration
         self._check_starts(starts)
@@ -190,7 +190,7 @@ class Simulator:
         Nothing is recorded, nothing changes. `trade_count` counts closed trades.
         """
         rows = np.zeros(int(self.active.sum()), EPISODE_DTYPE)
-        describe_open(self._params, self._accounts, self.active, rows)
+        write_open_episodes(self._params, self._accounts, self.active, rows)
         return rows
 
     def drain(self) -> RecordBatch:

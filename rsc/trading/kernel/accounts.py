@@ -21,11 +21,11 @@ ACCOUNT_DTYPE = np.dtype(
         ("episode_id", np.int64),
         ("offset", np.int64),  # market row of bar_index 0 of the instrument
         ("start_row", np.int64),
-        ("start_stamp", np.int64),
+        ("start_timestamp", np.int64),
         ("end_row", np.int64),
         ("row", np.int64),  # last seen bar
         ("step_index", np.int64),  # of the next decision
-        ("phase", np.int64),
+        ("split", np.int64),
         ("policy", np.int64),
         ("fold", np.int64),
         ("instrument", np.int64),
@@ -44,7 +44,7 @@ ACCOUNT_DTYPE = np.dtype(
         ("trade_side", np.int64),
         ("trade_entry_step", np.int64),
         ("trade_entry_bar", np.int64),
-        ("trade_entry_stamp", np.int64),
+        ("trade_entry_timestamp", np.int64),
         ("trade_entry_units", np.float64),
         ("trade_entry_value", np.float64),
         ("trade_exit_units", np.float64),
@@ -97,7 +97,7 @@ START_DTYPE = np.dtype(
             "start",
             "end",
             "episode_id",
-            "phase",
+            "split",
             "policy",
             "fold",
             "steps_recorded",

@@ -19,7 +19,7 @@ MAX_OPERATIONS, MAX_TRADES = 3, 2
 BAR_DTYPE = np.dtype(
     [
         ("bar_index", np.int64),
-        ("stamp", np.int64),
+        ("timestamp", np.int64),
         ("days", np.float64),  # since the close before
         ("previous_close", np.float64),
         ("open", np.float64),

@@ -27,7 +27,7 @@ def write_step(
     step.episode_id = account.episode_id
     step.step_index = account.step_index
     step.bar_index = bar.bar_index
-    step.timestamp = bar.stamp
+    step.timestamp = bar.timestamp
     step.action = action
     step.target_exposure = target
     step.order_status = status
@@ -63,7 +63,7 @@ def write_end(params: Any, bar: Any, account: Any, ended_by: int, episode: Any) 
     """Write the final row of an episode; an interrupted one has no metrics."""
     _write_facts(params, account, episode)
     episode.end_bar_index = bar.bar_index
-    episode.end_timestamp = bar.stamp
+    episode.end_timestamp = bar.timestamp
     episode.ended_by = ended_by
     episode.final_portfolio_value = account.value
     episode.step_count = account.step_index
@@ -86,12 +86,12 @@ def write_end(params: Any, bar: Any, account: Any, ended_by: int, episode: Any) 
 def _write_facts(params: Any, account: Any, episode: Any) -> None:
     """Write what is known from the start."""
     episode.episode_id = account.episode_id
-    episode.phase = account.phase
+    episode.split = account.split
     episode.policy = account.policy
     episode.fold = account.fold
     episode.instrument = account.instrument
     episode.iteration = account.iteration
     episode.steps_recorded = account.steps_recorded
     episode.start_bar_index = account.start_row - account.offset
-    episode.start_timestamp = account.start_stamp
+    episode.start_timestamp = account.start_timestamp
     episode.initial_portfolio_value = params.initial_value

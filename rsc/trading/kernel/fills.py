@@ -57,7 +57,7 @@ def exit_fully(params: Any, bar: Any, account: Any, p: float, cause: int) -> Non
 
 
 @njit(error_model="numpy")
-def watch_price(account: Any, p: float) -> None:
+def update_excursions(account: Any, p: float) -> None:
     """Widen the open trade's MAE and MFE to the reference price `p` seen while open."""
     move = sign(account.position) * (p / account.average_entry - 1.0)
     account.trade_mae = min(account.trade_mae, move)
@@ -70,7 +70,7 @@ def _open_trade(bar: Any, account: Any, n: float) -> None:
     account.trade_side = _LONG if n > 0.0 else _SHORT
     account.trade_entry_step = account.step_index
     account.trade_entry_bar = bar.bar_index
-    account.trade_entry_stamp = bar.stamp
+    account.trade_entry_timestamp = bar.timestamp
     account.trade_entry_units = account.trade_entry_value = 0.0
     account.trade_exit_units = account.trade_exit_value = 0.0
     account.trade_cash_flow = account.trade_fees = account.trade_slippage = 0.0
@@ -134,7 +134,7 @@ def _close_trade(bar: Any, account: Any, cause: int) -> None:
     pnl = account.trade_cash_flow - account.trade_fees - account.trade_carry
     trade = _write_trade(bar, account, pnl)
     trade.exit_step_index = account.step_index
-    trade.exit_timestamp = bar.stamp
+    trade.exit_timestamp = bar.timestamp
     trade.average_exit_price = account.trade_exit_value / account.trade_exit_units
     trade.exit_cause = cause
     account.average_entry = account.held = 0.0
@@ -167,7 +167,7 @@ def _write_trade(bar: Any, account: Any, pnl: float) -> Any:
     trade.trade_index = account.trade_count
     trade.side = account.trade_side
     trade.entry_step_index = account.trade_entry_step
-    trade.entry_timestamp = account.trade_entry_stamp
+    trade.entry_timestamp = account.trade_entry_timestamp
     trade.entry_units = account.trade_entry_units
     trade.average_entry_price = account.trade_entry_value / account.trade_entry_units
     trade.fees = account.trade_fees

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from rsc.trading.kernel.accounts import sign
-from rsc.trading.kernel.fills import exit_fully, fill, watch_price
+from rsc.trading.kernel.fills import exit_fully, fill, update_excursions
 from rsc.trading.records import Cause, OrderStatus
 
 # Numba wants plain integers.
@@ -99,15 +99,15 @@ def protect(params: Any, bar: Any, account: Any, high: float, low: float) -> Non
     target = account.average_entry * (1.0 + side * params.take_profit)
     if side * (adverse - level) <= 0.0:
         level = min(level, bar.open) if side > 0 else max(level, bar.open)
-        watch_price(account, level)
+        update_excursions(account, level)
     elif side * (favourable - target) >= 0.0:
-        watch_price(account, adverse)
+        update_excursions(account, adverse)
         level = max(target, bar.open) if side > 0 else min(target, bar.open)
-        watch_price(account, level)
+        update_excursions(account, level)
         cause = _TAKE_PROFIT
     else:
-        watch_price(account, high)
-        watch_price(account, low)
+        update_excursions(account, high)
+        update_excursions(account, low)
         return
     exit_fully(params, bar, account, level, cause)
     if cause == _LIQUIDATION:

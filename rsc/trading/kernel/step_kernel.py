@@ -7,7 +7,7 @@ the record buffers are large enough before the call. What happens to an account 
 not depend on how many there are or in which slot it lives.
 
 The functions without underscore are called from Python, with arrays in plain tuples:
-`market` (offset, open, high, low, close, stamp, tradable), `records` (episodes, steps,
+`market` (offset, open, high, low, close, timestamp, tradable), `records` (episodes, steps,
 operations, trades, used), `out` (row, account, portfolio_value, reward, terminated,
 truncated, active). A tuple class of our own would be pickled into the compile cache
 and break it when it is renamed.
@@ -28,7 +28,7 @@ from rsc.trading.kernel.fills import (
     copy_trade,
     exit_fully,
     leave_trade_open,
-    watch_price,
+    update_excursions,
 )
 from rsc.trading.kernel.orders import agent_order, protect
 from rsc.trading.records import Cause, OrderStatus
@@ -83,7 +83,7 @@ def begin_accounts(
     `starts` has the fields of an account that an episode fixes, and ``index``.
     """
     rules = params[0]
-    offset, _, _, _, close, stamp, _ = market
+    offset, _, _, _, close, timestamp, _ = market
     episodes, _, _, _, used = records
     row, observed, value, reward, terminated, truncated, active = out
     for k in range(len(starts)):
@@ -91,12 +91,12 @@ def begin_accounts(
         i = start.index
         account = accounts[i]
         account.episode_id, account.instrument = start.episode_id, start.instrument
-        account.phase, account.policy, account.fold = start.phase, start.policy, start.fold
+        account.split, account.policy, account.fold = start.split, start.policy, start.fold
         account.iteration, account.steps_recorded = start.iteration, start.steps_recorded
         account.offset = offset[start.instrument]
         account.start_row = account.row = account.offset + start.start
         account.end_row = account.offset + start.end
-        account.start_stamp = stamp[account.row]
+        account.start_timestamp = timestamp[account.row]
         reset_account(rules, account)
         write_start(rules, account, episodes[used[0]])
         used[0] += 1
@@ -121,7 +121,7 @@ def step_accounts(
 ) -> int:
     """Step every active account once; return one whose reward is not finite, or -1."""
     rules, bar = params[0], scratch[0]
-    _, opens, highs, lows, closes, stamps, tradable = market
+    _, opens, highs, lows, closes, timestamps, tradable = market
     episodes, steps, operations, trades, used = records
     row, observed, value, reward, terminated, truncated, active = out
     broken = -1
@@ -132,9 +132,9 @@ def step_accounts(
             continue
         account = accounts[i]
         account.row += 1
-        _load_bar(opens, highs, lows, closes, stamps, tradable, bar, account)
+        _load_bar(opens, highs, lows, closes, timestamps, tradable, bar, account)
         target = exposures[action[i]]
-        status = _live_through(rules, bar, account, target)
+        status = _step_bar(rules, bar, account, target)
         ended_by = _ended_by(rules, bar, account)
         reward[i] = _settle(rules, bar, account, ended_by)
         if not math.isfinite(reward[i] + account.value):
@@ -162,7 +162,7 @@ def interrupt_accounts(
 ) -> None:
     """Close every open episode as interrupted: no bar, no fill, an open trade stays open."""
     rules, bar = params[0], scratch[0]
-    _, _, _, _, close, stamp, _ = market
+    _, _, _, _, close, timestamp, _ = market
     episodes, _, operations, trades, used = records
     _, _, _, reward, terminated, truncated, active = out
     for i in range(len(active)):
@@ -173,7 +173,7 @@ def interrupt_accounts(
         active[i] = False
         account = accounts[i]
         bar.bar_index = account.row - account.offset
-        bar.stamp = stamp[account.row]
+        bar.timestamp = timestamp[account.row]
         bar.close = close[account.row]
         bar.operation_count = bar.trade_count = 0
         if account.position != 0.0:
@@ -189,7 +189,7 @@ def _load_bar(
     highs: Any,
     lows: Any,
     closes: Any,
-    stamps: Any,
+    timestamps: Any,
     tradable: Any,
     bar: Any,
     account: Any,
@@ -197,8 +197,8 @@ def _load_bar(
     """Put the bar at the row of `account` into the scratch record."""
     row = account.row
     bar.bar_index = row - account.offset
-    bar.stamp = stamps[row]
-    bar.days = (bar.stamp - stamps[row - 1]) / _NANOSECONDS_A_DAY
+    bar.timestamp = timestamps[row]
+    bar.days = (bar.timestamp - timestamps[row - 1]) / _NANOSECONDS_A_DAY
     bar.previous_close = closes[row - 1]
     bar.open = opens[row]
     bar.high = highs[row]
@@ -224,7 +224,7 @@ def _keep_fills(bar: Any, operations: Any, trades: Any, used: Any) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def describe_open(params: Any, accounts: Any, active: Any, episodes: Any) -> None:
+def write_open_episodes(params: Any, accounts: Any, active: Any, episodes: Any) -> None:
     """Write the running row of every open episode, with its counts so far."""
     used = 0
     for i in range(len(active)):
@@ -238,7 +238,7 @@ def describe_open(params: Any, accounts: Any, active: Any, episodes: Any) -> Non
 
 
 @njit(error_model="numpy")
-def _live_through(params: Any, bar: Any, account: Any, target: float) -> int:
+def _step_bar(params: Any, bar: Any, account: Any, target: float) -> int:
     """Let the bar happen up to its close (events 1 to 6); return the order's status."""
     cooling = account.cooldown_left
     _charge_carry(params, bar, account)
@@ -246,7 +246,7 @@ def _live_through(params: Any, bar: Any, account: Any, target: float) -> int:
     if bar.tradable:
         status = _trade_bar(params, bar, account, target)
     elif account.position != 0.0:
-        watch_price(account, bar.close)
+        update_excursions(account, bar.close)
     if cooling > 0:  # then the account is flat, and no exit can have begun another one
         account.cooldown_left = cooling - 1
     return status

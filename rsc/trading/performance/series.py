@@ -99,7 +99,7 @@ def account_series(
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def stitch(parts: Sequence[AccountSeries]) -> AccountSeries:
+def concatenate_series(parts: Sequence[AccountSeries]) -> AccountSeries:
     """Return several accounts as one series, in the order given.
 
     Returns are concatenated; the values are compounded from the first account's start,
@@ -123,10 +123,10 @@ def stitch(parts: Sequence[AccountSeries]) -> AccountSeries:
     )
 
 
-def apart(spans: Sequence[tuple[int, int]]) -> list[int]:
+def non_overlapping(spans: Sequence[tuple[int, int]]) -> list[int]:
     """Return the positions of spans that can be stitched, in order of time.
 
-    A span is a first and a last stamp. One that begins before the end of the span kept
+    A span is a first and a last timestamp. One that begins before the end of the span kept
     before it is left out: its bars would count twice, and the series would look longer, and
     its Sharpe ratio surer, than it is.
     """
@@ -138,13 +138,13 @@ def apart(spans: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def span(episodes: NDArray[np.void]) -> tuple[int, int]:
-    """Return the first and the last stamp of episodes; there must be one."""
+    """Return the first and the last timestamp of episodes; there must be one."""
     return int(episodes["start_timestamp"].min()), int(episodes["end_timestamp"].max())
 
 
 def _require_apart(episodes: NDArray[np.void]) -> None:
     folds = np.unique(episodes["fold"])
-    kept = apart([span(episodes[episodes["fold"] == fold]) for fold in folds])
+    kept = non_overlapping([span(episodes[episodes["fold"] == fold]) for fold in folds])
     for position, fold in enumerate(folds):
         if position not in kept:
             msg = f"fold {fold} began before the one before it had ended, must follow it"
@@ -181,7 +181,7 @@ def series_of_records(
         else:
             groups.append([account])
             fold, end = episode["fold"], int(episode["end_timestamp"])
-    return stitch([_side_by_side(accounts) for accounts in groups])
+    return concatenate_series([_equal_weight(accounts) for accounts in groups])
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,26 +189,26 @@ class _DatedSeries:
     """One account with the times of its T closes."""
 
     series: AccountSeries
-    stamp: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
-def _side_by_side(accounts: list[_DatedSeries]) -> AccountSeries:
+def _equal_weight(accounts: list[_DatedSeries]) -> AccountSeries:
     """Return accounts that were held at the same time as one portfolio; a single one as it is."""
     if len(accounts) == 1:
         return accounts[0].series
-    stamps = np.unique(np.concatenate([account.stamp for account in accounts]))
-    values = np.full(len(stamps) + 1, sum(account.series.values[0] for account in accounts))
+    timestamps = np.unique(np.concatenate([account.timestamp for account in accounts]))
+    values = np.full(len(timestamps) + 1, sum(account.series.values[0] for account in accounts))
     values[1:] = 0.0
-    traded, held = np.zeros(len(stamps)), np.zeros(len(stamps))
-    in_market = np.zeros(len(stamps), dtype=np.bool_)
+    traded, held = np.zeros(len(timestamps)), np.zeros(len(timestamps))
+    in_market = np.zeros(len(timestamps), dtype=np.bool_)
     for account in accounts:
         own = account.series
-        closes = np.searchsorted(account.stamp, stamps, side="right")  # 0: not begun yet
+        closes = np.searchsorted(account.timestamp, timestamps, side="right")  # 0: not begun yet
         values[1:] += own.values[closes]
-        traded[np.searchsorted(stamps, account.stamp)] += own.traded_share * own.values[:-1]
+        traded[np.searchsorted(timestamps, account.timestamp)] += own.traded_share * own.values[:-1]
         value = np.nan_to_num(np.abs(own.exposure)) * own.values[1:]
-        lasting = stamps <= account.stamp[-1]  # between its bars it holds what it held
+        lasting = timestamps <= account.timestamp[-1]  # between its bars it holds what it held
         held += lasting * np.concatenate([[0.0], value])[closes]
         in_market |= lasting & np.concatenate([[False], own.in_market])[closes]
     exposure = np.where(values[1:] > 0, held / values[1:], np.nan)

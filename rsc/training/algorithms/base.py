@@ -34,7 +34,7 @@ from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import EPISODE_DTYPE, RecordBatch
 from rsc.training.algorithms.env_runner import (
     ACCOUNTS_KEY,
-    Reply,
+    Rollout,
     episode_returns,
     replies_in,
 )
@@ -120,10 +120,10 @@ class ColumnarAlgorithm(Algorithm):
         """Environment steps of all runners in one round."""
         return self.plan.fragment_rows * self.plan.runner_count
 
-    def _rounds(self, goal: int) -> Iterator[list[Reply]]:
+    def _rounds(self, goal: int) -> Iterator[list[Rollout]]:
         """Yield answers in round order, the next round under way where runners are remote."""
         remote = self.plan.config.resources.num_env_runners > 0
-        pending: Future[list[Reply]] | None = None
+        pending: Future[list[Rollout]] | None = None
         while self.steps < goal:
             try:
                 replies = pending.result() if pending is not None else self._ask(self._request())
@@ -143,7 +143,7 @@ class ColumnarAlgorithm(Algorithm):
         """Whether a round may be sampled with weights that are one update old."""
         return False
 
-    def learn_from(self, replies: list[Reply]) -> dict[str, float]:
+    def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
         """Learn from one round and return the learner's statistics (maybe none)."""
         raise NotImplementedError
 
@@ -163,7 +163,7 @@ class ColumnarAlgorithm(Algorithm):
 
     # --- asking the runners -------------------------------------------------------------
 
-    def _ask(self, request: dict[str, Any]) -> list[Reply]:
+    def _ask(self, request: dict[str, Any]) -> list[Rollout]:
         if self.env_runner is not None:
             replies = replies_in([self.env_runner.sample(**request)])
         else:
@@ -172,7 +172,7 @@ class ColumnarAlgorithm(Algorithm):
             self._runner_states[reply.runner] = reply.state
         return replies
 
-    def _ask_remote(self, request: dict[str, Any]) -> list[Reply]:
+    def _ask_remote(self, request: dict[str, Any]) -> list[Rollout]:
         group, began = self.env_runner_group, time.monotonic()
         expected = set(range(1, self.plan.runner_count + 1))
         answers = group.foreach_env_runner(
@@ -204,7 +204,7 @@ class ColumnarAlgorithm(Algorithm):
             return _FIRST_PATIENCE_SECONDS
         return max(_LEAST_PATIENCE_SECONDS, _PATIENCE_ROUNDS * self._longest_round)
 
-    def _ask_again(self, missing: list[int], request: dict[str, Any]) -> list[Reply]:
+    def _ask_again(self, missing: list[int], request: dict[str, Any]) -> list[Rollout]:
         """Bring dead runners back to their last known state and repeat the request."""
         group = self.env_runner_group
         group.probe_unhealthy_env_runners()

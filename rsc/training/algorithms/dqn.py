@@ -21,9 +21,9 @@ from ray.rllib.core.learner.utils import update_target_network
 from rsc.config.training import DqnConfig
 from rsc.trading.environments.simulator import account_size
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.algorithms.env_runner import Reply
+from rsc.training.algorithms.env_runner import Rollout
 from rsc.training.algorithms.learner import PointerLearner, mean_statistics
-from rsc.training.algorithms.replay_buffer import Columns, ReplayRing, join_accounts
+from rsc.training.algorithms.replay_buffer import Columns, ReplayBuffer, join_accounts
 from rsc.training.trial_plan import Stream, generator
 
 RING_KEY = "replay"
@@ -89,7 +89,7 @@ class PointerDQNLearner(PointerLearner, DQNTorchLearner):
         action = self.tensor(batch["action"], torch.int64)[:, None]
         value = network.compute_q_values(observation)[QF_PREDS].gather(1, action)[:, 0]
         loss = torch.nn.functional.huber_loss(value, target)
-        norm = self.descend(loss)
+        norm = self.gradient_step(loss)
         return {
             "loss": loss.detach(),
             "q_mean": value.detach().mean(),
@@ -140,7 +140,7 @@ class PointerDQN(ColumnarAlgorithm, DQN):
         """Build runners and learner, then the ring."""
         super().setup(config)
         self._training: DqnConfig = self.plan.config.training  # type: ignore[assignment]
-        self.ring = ReplayRing(
+        self.ring = ReplayBuffer(
             capacity=self._training.buffer_size,
             accounts=self.plan.config.resources.num_envs_per_env_runner * self.plan.runner_count,
             account_size=account_size(self.plan.config.trading),
@@ -164,7 +164,7 @@ class PointerDQN(ColumnarAlgorithm, DQN):
             training.epsilon_final - training.epsilon_initial
         )
 
-    def learn_from(self, replies: list[Reply]) -> dict[str, float]:
+    def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
         """Add the round to the ring and replay `replay_ratio` times as many transitions."""
         self.ring.add(join_accounts([reply.columns for reply in replies]))
         if self.steps < self._training.learning_starts or not len(self.ring):

@@ -31,9 +31,9 @@ from rsc.trading.environments.episodes import EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
 from rsc.trading.records import (
     EpisodeState,
-    Phase,
     Policy,
     RecordBatch,
+    Split,
     training_episode_ids,
 )
 from rsc.training.algorithms.policy import (
@@ -49,7 +49,7 @@ ACCOUNTS_KEY = "accounts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Rollout:
     """What one runner answers to one round.
 
     Attributes
@@ -93,7 +93,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         self.market: Market = ray.get(self.config.env_config["market"])
         self._index = int(self.worker_index or 0)
         self._last_round = 0
-        self._last_reply: Reply | None = None
+        self._last_reply: Rollout | None = None
         self.make_env()
         self.make_module()
 
@@ -141,7 +141,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         epsilon: float = 1.0,
         weights: Mapping[str, Any] | None = None,
         **_: Any,
-    ) -> Reply | RscError | None:
+    ) -> Rollout | RscError | None:
         """Step every account `rollout_fragment_length` times.
 
         A repeated round (its answer was lost or late) is answered from memory: the
@@ -165,7 +165,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             return RscError(f"env runner {self._index}: unexpected {type(error).__name__}: {error}")
         return self._last_reply
 
-    def _sample(self, round_number: int, iteration: int, epsilon: float) -> Reply:
+    def _sample(self, round_number: int, iteration: int, epsilon: float) -> Rollout:
         self.simulator.iteration = iteration
         length = self.plan.config.training.rollout_fragment_length
         columns = empty_columns(length, self._count, self.simulator.account.shape[1])
@@ -175,7 +175,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         records = self.simulator.drain()
         self._metrics_num_env_steps_sampled.inc(value=length * self._count)
         self._last_round = round_number
-        return Reply(
+        return Rollout(
             runner=self._index, columns=columns, records=records, state=self._accounts_state()
         )
 
@@ -216,7 +216,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             start=start,
             end=end,
             episode_id=training_episode_ids(self.plan.trial_id, unique),
-            phase=Phase.TRAIN,
+            split=Split.TRAIN,
             policy=Policy.AGENT,
             fold=self.plan.fold.index,
             steps_recorded=self._records_steps(unique),
@@ -296,7 +296,7 @@ def episode_returns(records: RecordBatch) -> NDArray[np.float64]:
     return returns
 
 
-def replies_in(answers: Iterable[Reply | RscError | None]) -> list[Reply]:
+def replies_in(answers: Iterable[Rollout | RscError | None]) -> list[Rollout]:
     """Return the replies; raise what went wrong in a runner and would go wrong again."""
     found = []
     for answer in answers:

@@ -65,7 +65,7 @@ class PointerLearner(TorchLearner):
         """Return the RLModule that is trained."""
         return self.module[DEFAULT_MODULE_ID].unwrapped()
 
-    def descend(self, loss: torch.Tensor) -> torch.Tensor:
+    def gradient_step(self, loss: torch.Tensor) -> torch.Tensor:
         """Apply one clipped gradient step and return the gradient's norm before clipping."""
         optimizer = self.get_optimizer(DEFAULT_MODULE_ID)
         optimizer.zero_grad(set_to_none=True)

@@ -20,7 +20,7 @@ from ray.rllib.core.columns import Columns as RLlibColumns
 
 from rsc.config.training import PpoConfig
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.algorithms.env_runner import Reply
+from rsc.training.algorithms.env_runner import Rollout
 from rsc.training.algorithms.learner import PointerLearner, mean_statistics
 from rsc.training.algorithms.replay_buffer import Columns, join_accounts
 from rsc.training.trial_plan import Stream, generator
@@ -189,7 +189,7 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
             + training.value_coefficient * value_loss
             - training.entropy_coefficient * entropy
         )
-        norm = self.descend(loss)
+        norm = self.gradient_step(loss)
         return {
             "loss": loss.detach(),
             "policy_loss": policy_loss.detach(),
@@ -221,7 +221,7 @@ class PointerPPO(ColumnarAlgorithm, PPO):
         """Return the config class of this algorithm."""
         return PointerPPOConfig()
 
-    def learn_from(self, replies: list[Reply]) -> dict[str, float]:
+    def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
         """Learn from exactly this round, then forget it."""
         columns = join_accounts([reply.columns for reply in replies])
         rows = len(columns["row"])

@@ -49,7 +49,7 @@ def join_accounts(fragments: list[Columns]) -> Columns:
     }
 
 
-class ReplayRing(Checkpointable):
+class ReplayBuffer(Checkpointable):
     """The last steps of `accounts` accounts, sampled uniformly.
 
     Parameters

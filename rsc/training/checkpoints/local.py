@@ -306,13 +306,13 @@ def keep_only(folder: Path, iterations: Iterable[int]) -> None:
 
 def _delete(path: Path) -> None:
     """Delete a folder; what is half deleted must not look like a checkpoint."""
-    doomed = path
+    to_delete = path
     if not path.name.startswith("."):
-        doomed = path.with_name(f".{path.name}{_DOOMED}")
-        shutil.rmtree(doomed, ignore_errors=True)
+        to_delete = path.with_name(f".{path.name}{_DOOMED}")
+        shutil.rmtree(to_delete, ignore_errors=True)
         with suppress(OSError):
-            path.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+            path.rename(to_delete)
+    shutil.rmtree(to_delete, ignore_errors=True)
 
 
 def _file_digest(path: Path) -> str:

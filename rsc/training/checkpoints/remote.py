@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rsc.errors import UserError
-from rsc.retry import patiently
+from rsc.retry import retry_temporary
 from rsc.s3 import delete_objects, download, list_objects, read_object, write_object
 from rsc.training.checkpoints.local import (
     MANIFEST,
@@ -120,12 +120,12 @@ class RemoteCheckpoints:
         keep_only(self.scratch, keep)
         listed = _patiently(lambda: list_objects(f"{self.uri}/{PREFIX}"))
         # The manifest first: what is half deleted must not look complete.
-        doomed = sorted(
+        to_delete = sorted(
             (one.uri for one in listed if self._is_outdated(one.uri, keep)),
             key=lambda uri: not uri.endswith(f"/{MANIFEST}"),
         )
-        manifests = [uri for uri in doomed if uri.endswith(f"/{MANIFEST}")]
-        for uris in (manifests, doomed[len(manifests) :]):
+        manifests = [uri for uri in to_delete if uri.endswith(f"/{MANIFEST}")]
+        for uris in (manifests, to_delete[len(manifests) :]):
             if uris:
                 _patiently(lambda uris=uris: delete_objects(uris))  # type: ignore[misc]
 
@@ -212,4 +212,4 @@ def _each(work: Callable[[str], Any], names: Iterable[str]) -> None:
 
 def _patiently(call: Callable[[], _Result]) -> _Result:
     """Call again while the object store is away, for some minutes."""
-    return patiently(call, lambda: PATIENCE_SECONDS)
+    return retry_temporary(call, lambda: PATIENCE_SECONDS)

@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rsc.errors import RscError, TemporaryError
 from rsc.store.runs.lease import SupersededError
-from rsc.store.runs.rows import Cut, TrialContext
+from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.engine import create_engine
 from rsc.store.spool.writer import SpoolingWriter
@@ -86,7 +86,9 @@ class _Writer:
         self._require_newest(sender)
         getattr(self._writer, method)(trial, row)
 
-    def rewind(self, sender: int, trial: TrialContext, cut: Cut, timeout_seconds: float) -> None:
+    def rewind(
+        self, sender: int, trial: TrialContext, cut: ResumePoint, timeout_seconds: float
+    ) -> None:
         self._require_newest(sender)
         self._writer.rewind(trial, cut, timeout_seconds)
 
@@ -149,7 +151,7 @@ class Recorder:
         """Become the only sender again: what a trial's process still sends is refused."""
         self._sender = int(_get(self.actor.attach.remote()))
 
-    def rewind(self, trial: TrialContext, cut: Cut, seconds: float = FLUSH_SECONDS) -> None:
+    def rewind(self, trial: TrialContext, cut: ResumePoint, seconds: float = FLUSH_SECONDS) -> None:
         """Return when the database holds nothing of the trial beyond its checkpoint.
 
         Raises

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
-from rsc.store.runs.executions import ExecutionOutcome, execution_facts
+from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
 from rsc.store.runs.lease import holder_of_this_process
 from rsc.store.runs.queries import RunRow, find_run, run_configuration
 from rsc.store.runs.rows import NewRun, RunState
@@ -31,7 +31,7 @@ from rsc.training.trial.data_checks import Prepared, prepare, require_same_price
 NO_DIGEST = "unknown"
 
 
-class FailedForGoodError(UserError):
+class PermanentFailureError(UserError):
     """The run failed before for a reason that only the user can change."""
 
 
@@ -112,7 +112,7 @@ def begin_managed(
 
     Raises
     ------
-    FailedForGoodError
+    PermanentFailureError
         The run failed before, and a new start would fail the same way.
     UserError
         Something given is wrong; the run's row says so.
@@ -146,7 +146,7 @@ def _what_is_left(store: SqlRunStore, run: RunRow) -> Beginning | None:
         _settle_cancelled(store, run)
         return Beginning(cancelled=True)
     if run.state is RunState.FAILED:
-        raise FailedForGoodError(
+        raise PermanentFailureError(
             run.failure or f"run {run.run_id} failed",
             "Remove the cause, then train it as a new run, under another run id; "
             f"`rsc train --resume {run.run_id}` goes on with this one.",
@@ -163,7 +163,7 @@ def _settle_cancelled(store: SqlRunStore, run: RunRow) -> None:
         run.run_id,
         attempt,
         RunState.INTERRUPTED,
-        outcome=ExecutionOutcome.CANCELLED,
+        outcome=AttemptOutcome.CANCELLED,
         reason="somebody asked the run to end; nothing was training any more",
     )
 
@@ -183,7 +183,7 @@ def _take(store: SqlRunStore, run_id: str) -> int:
         run_id,
         holder_of_this_process(),
         take_over=True,
-        execution=execution_facts(os.environ),
+        attempt=attempt_facts(os.environ),
     )
 
 
@@ -194,7 +194,7 @@ def check_data(config: RunConfig, note: Note) -> Prepared:
     """Load and check prices, folds and features."""
     began = time.monotonic()
     prepared = prepare(config)
-    bars = sum(len(one.stamp) for one in prepared.bars)
+    bars = sum(len(one.timestamp) for one in prepared.bars)
     note(
         "prices",
         f"{bars:,} bars of {len(prepared.bars)} instruments, {len(prepared.folds)} folds, "

@@ -3,7 +3,7 @@
 The order of things is what makes a run whole: the run is taken before Ray starts, every
 fold is one trial, and the run is completed only after everything is in the database. The
 only difference between a laptop and a cluster is who trains a trial: this process, or
-one that Tune places. However it ends, the execution's row says so, if the database can.
+one that Tune places. However it ends, the attempt's row says so, if the database can.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rsc.config.run import RunConfig
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.build import market_digest
 from rsc.market.splits import Fold
-from rsc.store.runs.executions import ExecutionOutcome, execution_facts
+from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
 from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import list_checkpoints, list_iterations
 from rsc.store.runs.rows import CheckpointKind, RunState, TrialContext, TryRow
@@ -35,7 +35,7 @@ from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import is_loss, local_ray
 from rsc.training.recording.recorder import Recorder
 from rsc.training.run.results import RunResult, final_metrics, try_statistics
-from rsc.training.run.stopping import RunInterruptedError, StopReason, Watch
+from rsc.training.run.stopping import RunInterruptedError, StopController, StopReason
 from rsc.training.trial.data_checks import Prepared
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
 from rsc.training.trial_plan import TrialPlan
@@ -62,7 +62,7 @@ class Setting:
     placement : Placement
         Who trains.
     time_budget : float or None
-        Seconds of all executions of the run together.
+        Seconds of all attempts of the run together.
     managed : bool
         Whether it was started under a run id of its own: the newest start wins.
     """
@@ -83,7 +83,7 @@ class Attempt:
         config: RunConfig,
         prepared: Prepared,
         setting: Setting,
-        watch: Watch,
+        watch: StopController,
     ) -> None:
         self.store, self.run_id, self.config = store, run_id, config
         self.prepared, self.setting = prepared, setting
@@ -108,13 +108,13 @@ class Attempt:
             self.run_id,
             holder_of_this_process(),
             take_over=self.setting.managed,
-            execution=execution_facts(os.environ),
+            attempt=attempt_facts(os.environ),
         )
         try:
             self._write_tries(RunState.RUNNING)
             with _explained_losses(), local_ray(self.config, ray_running=self._on_cluster):
                 self.watch.listen_again()
-                with self.watch.outliving_ray():
+                with self.watch.hold_sigterm():
                     return self._train_and_say()
         except BaseException as error:
             self._fail(error)
@@ -145,17 +145,17 @@ class Attempt:
         reason, detail = self.watch.reason, self.watch.detail
         self.store.patience_seconds = _LAST_PATIENCE_SECONDS
         if reason is StopReason.SUPERSEDED:
-            self._note(ExecutionOutcome.SUPERSEDED, detail)
+            self._note(AttemptOutcome.SUPERSEDED, detail)
             raise SupersededError(detail, "Another process resumed the run; this one has stopped.")
         if reason is StopReason.CANCELLED:
-            self._interrupted(ExecutionOutcome.CANCELLED, "somebody asked the run to end")
+            self._interrupted(AttemptOutcome.CANCELLED, "somebody asked the run to end")
             return RunResult(run_id=self.run_id, cancelled=True)
-        self._interrupted(ExecutionOutcome.INTERRUPTED, detail)
+        self._interrupted(AttemptOutcome.INTERRUPTED, detail)
         if reason is StopReason.RECORDER_LOST:
             raise TemporaryError(detail, "`rsc train --resume RUN` goes on from the checkpoint.")
         raise RunInterruptedError(self.run_id)
 
-    def _interrupted(self, outcome: ExecutionOutcome, reason: str) -> None:
+    def _interrupted(self, outcome: AttemptOutcome, reason: str) -> None:
         self.store.finish_run(
             self.run_id, self.attempt, RunState.INTERRUPTED, outcome=outcome, reason=reason
         )
@@ -168,20 +168,20 @@ class Attempt:
         text = _told(error)
         self.store.patience_seconds = _LAST_PATIENCE_SECONDS
         if isinstance(error, SupersededError):
-            self._note(ExecutionOutcome.SUPERSEDED, text)
+            self._note(AttemptOutcome.SUPERSEDED, text)
             return
         try:
             stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
             if stopped or (self.setting.managed and is_passing(error)):
-                self._interrupted(ExecutionOutcome.INTERRUPTED, text)
+                self._interrupted(AttemptOutcome.INTERRUPTED, text)
             else:
                 self.store.finish_run(self.run_id, self.attempt, RunState.FAILED, failure=text)
         except RscError as second:
             self.progress.message(f"the failure could not be recorded: {second.message}")
 
-    def _note(self, outcome: ExecutionOutcome, reason: str) -> None:
+    def _note(self, outcome: AttemptOutcome, reason: str) -> None:
         try:
-            self.store.finish_execution(self.run_id, self.attempt, outcome, reason)
+            self.store.finish_attempt(self.run_id, self.attempt, outcome, reason)
         except RscError as second:
             self.progress.message(f"the end could not be recorded: {second.message}")
 
@@ -296,8 +296,8 @@ class Attempt:
             self.store.record_try(
                 TryRow(
                     instrument=bars.instrument,
-                    first_date=_date(bars.stamp[0]),
-                    last_date=_date(bars.stamp[-1]),
+                    first_date=_date(bars.timestamp[0]),
+                    last_date=_date(bars.timestamp[-1]),
                     data_digest=market_digest(self.prepared.bars),
                     # the seed has a column of its own: a parameter set is one over all seeds
                     parameters_digest=config_digest(self.config.model_copy(update={"seed": 0})),
@@ -336,5 +336,5 @@ def _explained_losses() -> Iterator[None]:
         ) from error
 
 
-def _date(stamp: np.int64) -> datetime:
-    return datetime.fromtimestamp(int(stamp) / 1e9, UTC)
+def _date(timestamp: np.int64) -> datetime:
+    return datetime.fromtimestamp(int(timestamp) / 1e9, UTC)

@@ -1,8 +1,8 @@
 """Between the driver and a trial on another node: orders one way, news the other.
 
 The driver holds the board, a small actor on its own node; whatever process trains at the
-moment registers there and becomes the one that is listened to. Orders are read by a
-thread every second, so that the training loop asks a flag and nothing remote. News are
+moment registers there and becomes the one that is listened to. Commands are read by a
+thread every second, so that the training loop asks a flag and nothing remote. Updates are
 the events of `rsc.training.progress` and, once, how the trial ended.
 """
 
@@ -20,12 +20,12 @@ from rsc.training.progress import EvaluationProgress, IterationProgress
 
 POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
-# News of a driver that does not listen: more than it would miss in hours.
+# Updates of a driver that does not listen: more than it would miss in hours.
 _KEPT_NEWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class Commands:
     """What the driver wants of the trial.
 
     Attributes
@@ -41,7 +41,7 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class TrialOutcome:
     """How a trial ended.
 
     Attributes
@@ -60,7 +60,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class Updates:
     """What the driver has not heard yet.
 
     Attributes
@@ -71,24 +71,24 @@ class News:
         Processes that have begun the trial so far.
     silent_seconds : float
         Seconds since the trial's process last asked for orders.
-    ending : Ending or None
+    ending : TrialOutcome or None
         How it ended, when it did.
     """
 
     events: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     processes: int = 0
     silent_seconds: float = 0.0
-    ending: Ending | None = None
+    ending: TrialOutcome | None = None
 
 
-class Board:
+class TrialChannel:
     """Runs as an actor on the driver's node."""
 
     def __init__(self) -> None:
-        self._orders = Orders()
+        self._orders = Commands()
         self._process, self._heard_at = 0, time.monotonic()
         self._events: list[tuple[str, tuple[Any, ...]]] = []
-        self._ending: Ending | None = None
+        self._ending: TrialOutcome | None = None
 
     def register(self) -> int:
         """Return the number of a trial process that begins now."""
@@ -96,14 +96,14 @@ class Board:
         self._heard_at = time.monotonic()
         return self._process
 
-    def orders(self, process: int) -> Orders:
+    def orders(self, process: int) -> Commands:
         """Return the orders for a trial process; one that was replaced is told to stop."""
         if process != self._process:
-            return Orders(stop=True)
+            return Commands(stop=True)
         self._heard_at = time.monotonic()
         return self._orders
 
-    def order(self, orders: Orders) -> None:
+    def order(self, orders: Commands) -> None:
         """Set the orders."""
         self._orders = orders
 
@@ -112,15 +112,15 @@ class Board:
         if process == self._process:
             self._events = [*self._events[-_KEPT_NEWS:], (method, arguments)]
 
-    def end(self, process: int, ending: Ending) -> None:
+    def end(self, process: int, ending: TrialOutcome) -> None:
         """Note how the newest process ended."""
         if process == self._process:
             self._ending = ending
 
-    def news(self) -> News:
+    def news(self) -> Updates:
         """Return what happened since the last call."""
         events, self._events = self._events, []
-        return News(
+        return Updates(
             events=events,
             processes=self._process,
             silent_seconds=time.monotonic() - self._heard_at,
@@ -128,13 +128,13 @@ class Board:
         )
 
 
-class Directions:
+class CommandPoller:
     """The trial's side: a thread that asks for orders and keeps the last answer."""
 
     def __init__(self, board: ray.actor.ActorHandle) -> None:
         self._board = board
         self.process = int(ray.get(board.register.remote()))
-        self._orders = Orders()
+        self._orders = Commands()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True, name="directions")
         self._thread.start()
@@ -146,7 +146,7 @@ class Directions:
             except ray.exceptions.GetTimeoutError:
                 continue
             except ray.exceptions.RayError:
-                self._orders = Orders(stop=True)  # the driver is gone
+                self._orders = Commands(stop=True)  # the driver is gone
                 return
             self._orders = answer
 
@@ -158,13 +158,13 @@ class Directions:
         """Whether the trial should train no longer."""
         return self._orders.finish
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: TrialOutcome) -> None:
         """Say how the trial ended, and ask no more."""
         self._closed.set()
         ray.get(self._board.end.remote(self.process, ending))
 
 
-class DistantProgress:
+class RemoteProgress:
     """A progress listener whose events travel to the driver."""
 
     def __init__(self, board: ray.actor.ActorHandle, process: int) -> None:

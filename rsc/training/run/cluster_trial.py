@@ -30,8 +30,15 @@ from rsc.training.pods import LEARNER_RESOURCE, MAIN_RESOURCE, SAMPLER_RESOURCE
 from rsc.training.progress import ProgressListener
 from rsc.training.ray_session import is_loss
 from rsc.training.recording.recorder import Recorder, this_node
-from rsc.training.run.channel import Board, Directions, DistantProgress, Ending, News, Orders
-from rsc.training.run.stopping import Watch
+from rsc.training.run.channel import (
+    CommandPoller,
+    Commands,
+    RemoteProgress,
+    TrialChannel,
+    TrialOutcome,
+    Updates,
+)
+from rsc.training.run.stopping import StopController
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
 
 # A trial that loses its process more often than this has another fault than bad luck.
@@ -66,7 +73,7 @@ def train_on_cluster(
     market: ray.ObjectRef,
     *,
     recorder: Recorder,
-    watch: Watch,
+    watch: StopController,
     progress: ProgressListener,
 ) -> TrialResult:
     """Train one trial on the pods of the cluster.
@@ -81,7 +88,7 @@ def train_on_cluster(
         What the trial itself raised.
     """
     options = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": this_node()}
-    board = ray.remote(Board).options(**options).remote()
+    board = ray.remote(TrialChannel).options(**options).remote()
     supervised = _Supervised(board)
     supervised.start(task, market, recorder)
     try:
@@ -106,10 +113,10 @@ def _no_place_to_finish(seconds: float) -> TemporaryError:
 
 
 def _supervise(
-    trial: _Supervised, watch: Watch, progress: ProgressListener, wait_seconds: float
-) -> Ending:
+    trial: _Supervised, watch: StopController, progress: ProgressListener, wait_seconds: float
+) -> TrialOutcome:
     """Pass on orders and news until the trial ends or is not there to be stopped."""
-    orders, processes, ordered_at = Orders(), 0, time.monotonic()
+    orders, processes, ordered_at = Commands(), 0, time.monotonic()
     while True:
         over = not trial.thread.is_alive()
         news = trial.news()
@@ -118,19 +125,19 @@ def _supervise(
         if news.ending is not None:
             return news.ending
         if over:
-            return Ending(error=trial.lost(news))
+            return TrialOutcome(error=trial.lost(news))
         if news.processes > processes > 0:
             progress.message("the trial's process was lost: another goes on from its checkpoint")
         processes = news.processes
-        wanted = Orders(stop=watch.stop_requested(), finish=watch.finish_requested())
+        wanted = Commands(stop=watch.stop_requested(), finish=watch.finish_requested())
         if wanted != orders:
             orders, ordered_at = wanted, time.monotonic()
             trial.order(orders)
         absent = not processes or news.silent_seconds > _SILENT_SECONDS
         if orders.stop and absent:
-            return Ending(stopped=True)
+            return TrialOutcome(stopped=True)
         if orders.finish and absent and time.monotonic() - ordered_at > wait_seconds:
-            return Ending(error=_no_place_to_finish(wait_seconds))
+            return TrialOutcome(error=_no_place_to_finish(wait_seconds))
         time.sleep(_LOOK_SECONDS)
 
 
@@ -157,14 +164,14 @@ class _Supervised:
         self.thread = threading.Thread(target=fit, daemon=True, name="tune")
         self.thread.start()
 
-    def news(self) -> News:
-        news: News = ray.get(self._board.news.remote())
+    def news(self) -> Updates:
+        news: Updates = ray.get(self._board.news.remote())
         return news
 
-    def order(self, orders: Orders) -> None:
+    def order(self, orders: Commands) -> None:
         ray.get(self._board.order.remote(orders))
 
-    def lost(self, news: News) -> RscError:
+    def lost(self, news: Updates) -> RscError:
         """Return why Tune gave up."""
         why = f" ({' '.join(str(self._failure).split())[:300]})" if self._failure else ""
         return TemporaryError(
@@ -234,8 +241,8 @@ def _train(
     from rsc.training.trial.trial import Trial  # seconds, which the driver has no use for
 
     del config
-    directions = Directions(board)
-    progress = DistantProgress(board, directions.process)
+    directions = CommandPoller(board)
+    progress = RemoteProgress(board, directions.process)
     try:
         trial = Trial(
             task,
@@ -245,14 +252,16 @@ def _train(
             stop_requested=directions.stop_requested,
             finish_requested=directions.finish_requested,
         )
-        ending = Ending(result=trial.run())
+        ending = TrialOutcome(result=trial.run())
     except StopRequestedError:
-        ending = Ending(stopped=True)
+        ending = TrialOutcome(stopped=True)
     except RscError as error:
-        ending = Ending(error=error)
+        ending = TrialOutcome(error=error)
     except Exception as error:
         if is_loss(error):
             raise  # a process of the trial was lost: Tune starts it again
         text = " ".join(str(error).split())[:500]
-        ending = Ending(error=RscError(f"unexpected {type(error).__name__} in the trial: {text}"))
+        ending = TrialOutcome(
+            error=RscError(f"unexpected {type(error).__name__} in the trial: {text}")
+        )
     directions.end(ending)

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rsc.market.features.look_ahead import LookAheadProof
-from rsc.trading.performance.series import apart, stitch
+from rsc.trading.performance.series import concatenate_series, non_overlapping
 from rsc.trading.performance.statistics import kurtosis, sharpe_ratio, skewness
-from rsc.trading.records import Phase
+from rsc.trading.records import Split
 from rsc.training.trial.task import TrialResult
 
 
@@ -43,13 +43,13 @@ def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict
                 "environment_steps": trial.steps,
                 "best_iteration": trial.best_iteration,
                 **{
-                    phase.name.lower(): {
+                    split.name.lower(): {
                         policy.name.lower(): performance.shown().as_dict()
                         for policy, performance in found.items()
                     }
-                    for phase, found in (
-                        (Phase.VALIDATION, trial.validation),
-                        (Phase.TEST, trial.test),
+                    for split, found in (
+                        (Split.VALIDATION, trial.validation),
+                        (Split.TEST, trial.test),
                     )
                 },
             }
@@ -65,8 +65,8 @@ def try_statistics(results: tuple[TrialResult, ...]) -> dict[str, Any]:
     """
     if not results:
         return {}
-    kept = apart([result.validation_span for result in results])
-    returns = stitch([results[position].validation_series for position in kept]).returns
+    kept = non_overlapping([result.validation_span for result in results])
+    returns = concatenate_series([results[position].validation_series for position in kept]).returns
     return {
         "sharpe": sharpe_ratio(returns),
         "step_count": len(returns),

@@ -13,7 +13,7 @@ from pathlib import Path
 from rsc.config.run import RunConfig
 from rsc.config.run_ids import new_run_id
 from rsc.errors import UserError
-from rsc.store.runs.executions import seconds_used
+from rsc.store.runs.attempts import seconds_used
 from rsc.store.runs.queries import find_run
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.training.checkpoints.storage import DEFAULT_STORAGE, Storage
@@ -21,7 +21,7 @@ from rsc.training.progress import ProgressListener
 from rsc.training.run.admission import begin_managed, create_run, resumed_config
 from rsc.training.run.attempt import Attempt, Placement, Setting
 from rsc.training.run.results import RunResult
-from rsc.training.run.stopping import Watch
+from rsc.training.run.stopping import StopController
 from rsc.training.trial.data_checks import Prepared, prepare, require_same_prices
 
 
@@ -50,7 +50,7 @@ def train_run(
     placement : Placement
         Whether this process trains, or one on the pods of its Ray cluster.
     time_budget : float, optional
-        Seconds of all executions of the run together; then training ends, and the best
+        Seconds of all attempts of the run together; then training ends, and the best
         checkpoint is judged.
     progress : ProgressListener, optional
         Hears what happens.
@@ -77,7 +77,7 @@ def train_run(
         run_id = resume or new_run_id()
         if not resume:
             create_run(store, run_id, config, prepared.digest)
-        watch = Watch(progress=progress)
+        watch = StopController(progress=progress)
         with watch.signals():
             return _attempt(store, run_id, config, prepared, setting, watch)
     finally:
@@ -88,7 +88,7 @@ def train_managed(
     config: RunConfig,
     run_id: str,
     *,
-    watch: Watch,
+    watch: StopController,
     database_url: str | None = None,
     database_wait: float | None = None,
     storage: str | Path = DEFAULT_STORAGE,
@@ -103,7 +103,7 @@ def train_managed(
         The effective configuration; that of every start of the run.
     run_id : str
         Its id.
-    watch : Watch
+    watch : StopController
         Hears signals already.
     database_url, storage, placement, time_budget
         As `train_run`.
@@ -149,7 +149,7 @@ def _attempt(
     config: RunConfig,
     prepared: Prepared,
     setting: Setting,
-    watch: Watch,
+    watch: StopController,
 ) -> RunResult:
     if setting.time_budget is not None:
         watch.finish_in(setting.time_budget - seconds_used(store.engine, run_id))

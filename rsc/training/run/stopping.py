@@ -58,7 +58,7 @@ class _Guard(threading.Thread):
         self.join()
 
 
-class Watch:
+class StopController:
     """Gathers the reasons to end.
 
     Parameters
@@ -145,7 +145,7 @@ class Watch:
                 signal.signal(number, handler)
 
     @contextmanager
-    def outliving_ray(self) -> Iterator[None]:
+    def hold_sigterm(self) -> Iterator[None]:
         """Bear signals while Ray ends after this context, until `listen_again`.
 
         Ray's core gives SIGTERM its deadly default back when it ends, a second or more
@@ -158,7 +158,7 @@ class Watch:
                 self._guard = _Guard()
                 self._guard.start()
 
-    def listen_no_more(self) -> None:
+    def ignore_signals(self) -> None:
         """Ignore signals from now on, to the very end of the process: all is decided."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:

@@ -21,7 +21,7 @@ from rsc.trading.environments.baselines import BASELINES, run_baselines
 from rsc.trading.environments.simulator import Simulator, gather_windows
 from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.performance.series import AccountSeries, series_of_records
-from rsc.trading.records import Cause, Phase, Policy, RecordBatch, evaluation_episode_id
+from rsc.trading.records import Cause, Policy, RecordBatch, Split, evaluation_episode_id
 from rsc.training.algorithms.policy import action_scores, greedy
 from rsc.training.trial_plan import Stream, TrialPlan, seed_sequence
 
@@ -30,7 +30,7 @@ from rsc.training.trial_plan import Stream, TrialPlan, seed_sequence
 class Evaluation:
     """Greedy or baseline episodes of one policy on one split, judged as one series."""
 
-    phase: Phase
+    split: Split
     policy: Policy
     iteration: int
     records: RecordBatch
@@ -61,11 +61,11 @@ class Evaluation:
 Decide = Callable[[Simulator], NDArray[np.int64]]
 
 
-def ranges_of(plan: TrialPlan, phase: Phase) -> tuple[BarRange, ...]:
-    """Return the decision ranges of a phase, one for each instrument."""
+def ranges_of(plan: TrialPlan, split: Split) -> tuple[BarRange, ...]:
+    """Return the decision ranges of a split, one for each instrument."""
     fold = plan.fold
-    return {Phase.TRAIN: fold.train, Phase.VALIDATION: fold.validation, Phase.TEST: fold.test}[
-        phase
+    return {Split.TRAIN: fold.train, Split.VALIDATION: fold.validation, Split.TEST: fold.test}[
+        split
     ]
 
 
@@ -83,10 +83,10 @@ def greedy_decisions(module: Any, plan: TrialPlan, market: Market) -> Decide:
 
 
 def begin_full_pass(
-    simulator: Simulator, plan: TrialPlan, *, phase: Phase, policy: Policy, iteration: int
+    simulator: Simulator, plan: TrialPlan, *, split: Split, policy: Policy, iteration: int
 ) -> None:
     """Begin one recorded episode on each instrument over the whole split."""
-    ranges = ranges_of(plan, phase)
+    ranges = ranges_of(plan, split)
     count = len(ranges)
     simulator.iteration = iteration
     simulator.begin(
@@ -98,7 +98,7 @@ def begin_full_pass(
             [
                 evaluation_episode_id(
                     plan.trial_id,
-                    phase=phase,
+                    split=split,
                     iteration=iteration,
                     policy=policy,
                     instrument=instrument,
@@ -106,7 +106,7 @@ def begin_full_pass(
                 for instrument in range(count)
             ]
         ),
-        phase=phase,
+        split=split,
         policy=policy,
         fold=plan.fold.index,
         steps_recorded=np.ones(count, np.bool_),
@@ -118,7 +118,7 @@ def evaluate(
     plan: TrialPlan,
     market: Market,
     *,
-    phase: Phase,
+    split: Split,
     iteration: int,
     policy: Policy = Policy.AGENT,
 ) -> Evaluation:
@@ -130,40 +130,40 @@ def evaluate(
         From the simulator's accounts to one action each.
     plan, market
         What to trade, on what.
-    phase : Phase
+    split : Split
         Which split.
     iteration : int
         Training iterations behind the policy; part of the episodes' ids.
     policy : Policy
         Who decides.
     """
-    simulator = Simulator(market, plan.config.trading, accounts=len(ranges_of(plan, phase)))
-    begin_full_pass(simulator, plan, phase=phase, policy=policy, iteration=iteration)
+    simulator = Simulator(market, plan.config.trading, accounts=len(ranges_of(plan, split)))
+    begin_full_pass(simulator, plan, split=split, policy=policy, iteration=iteration)
     while simulator.active.any():
         simulator.step(decide(simulator))
-    return judge_records(market, phase, policy, iteration, simulator.drain())
+    return judge_records(market, split, policy, iteration, simulator.drain())
 
 
-def evaluate_baselines(plan: TrialPlan, market: Market, *, phase: Phase) -> list[Evaluation]:
+def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list[Evaluation]:
     """Run and judge every baseline on the same bars with the same costs."""
     records = run_baselines(
         market,
         plan.config.trading,
-        ranges_of(plan, phase),
+        ranges_of(plan, split),
         trial_id=plan.trial_id,
-        phase=phase,
+        split=split,
         fold=plan.fold.index,
         seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
         config=plan.config.baselines,
     )
     return [
-        judge_records(market, phase, policy, 0, _records_of(records, policy))
+        judge_records(market, split, policy, 0, _records_of(records, policy))
         for policy in BASELINES
     ]
 
 
 def judge_records(
-    market: Market, phase: Phase, policy: Policy, iteration: int, records: RecordBatch
+    market: Market, split: Split, policy: Policy, iteration: int, records: RecordBatch
 ) -> Evaluation:
     """Judge the completed episodes of `records` as one series."""
     performance = performance_of_records(
@@ -173,7 +173,7 @@ def judge_records(
         periods_per_year=market.periods_per_year,
     )
     return Evaluation(
-        phase=phase, policy=policy, iteration=iteration, records=records, performance=performance
+        split=split, policy=policy, iteration=iteration, records=records, performance=performance
     )
 
 

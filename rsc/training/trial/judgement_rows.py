@@ -21,7 +21,7 @@ def evaluation_row(
     """Return the row of an evaluation."""
     judged_series = evaluation.performance
     return EvaluationRow(
-        phase=evaluation.phase,
+        split=evaluation.split,
         iteration=evaluation.iteration,
         policy=evaluation.policy,
         periods_per_year=judged_series.periods_per_year,

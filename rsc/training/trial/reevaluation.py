@@ -24,7 +24,7 @@ from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_checkpoints,
 from rsc.store.runs.rows import CheckpointKind
 from rsc.store.schema.engine import check_schema, create_engine
 from rsc.trading.performance.metrics import Performance, performance_of_records
-from rsc.trading.records import Phase
+from rsc.trading.records import Split
 from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of, restore, standing
 from rsc.training.checkpoints.remote import fetch_checkpoint
 from rsc.training.checkpoints.storage import Storage
@@ -40,7 +40,7 @@ def evaluate_run(
     *,
     folds: Collection[int],
     database_url: str | None = None,
-    phase: Phase = Phase.TEST,
+    split: Split = Split.TEST,
 ) -> Performance:
     """Let the best checkpoints of some folds trade greedily over a split.
 
@@ -52,7 +52,7 @@ def evaluate_run(
         Folds that were judged on this split: nothing is judged for the first time here.
     database_url : str, optional
         Where its facts are; nothing is written there.
-    phase : Phase
+    split : Split
         VALIDATION or TEST.
 
     Returns
@@ -75,7 +75,7 @@ def evaluate_run(
     finally:
         engine.dispose()
     with local_ray(config):
-        judged = _judge(run, config, trials, found, phase)
+        judged = _judge(run, config, trials, found, split)
     episodes, steps, trades = (
         np.concatenate([getattr(one.records, name) for one in judged])
         for name in ("episodes", "steps", "trades")
@@ -102,7 +102,7 @@ def _judge(
     config: RunConfig,
     trials: tuple[TrialRow, ...],
     found: list[Checkpoint],
-    phase: Phase,
+    split: Split,
 ) -> list[Evaluation]:
     bars = load_bars(config.data)
     require_same_prices(bars, run)
@@ -117,7 +117,7 @@ def _judge(
             restore(algorithm, checkpoint)
             decide = greedy_decisions(algorithm.greedy_module(), plan, market)
             judged.append(
-                evaluate(decide, plan, market, phase=phase, iteration=checkpoint.iteration)
+                evaluate(decide, plan, market, split=split, iteration=checkpoint.iteration)
             )
         finally:
             algorithm.stop()

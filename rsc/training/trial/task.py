@@ -60,7 +60,7 @@ class TrialResult:
     validation_series : AccountSeries
         The agent's account on the validation split.
     validation_span : tuple of int
-        First and last stamp of it.
+        First and last timestamp of it.
     validation, test : dict
         Performance of the agent and of every baseline, by policy.
     """

@@ -22,10 +22,10 @@ from rsc.analysis.selection import is_better
 from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
-from rsc.store.runs.rows import CheckpointKind, Cut, IterationRow
+from rsc.store.runs.rows import CheckpointKind, IterationRow, ResumePoint
 from rsc.trading.performance.metrics import Performance
 from rsc.trading.performance.series import span
-from rsc.trading.records import Phase, Policy, RecordBatch
+from rsc.trading.records import Policy, RecordBatch, Split
 from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.configuration import configure
 from rsc.training.algorithms.dqn import PointerDQNConfig
@@ -157,7 +157,7 @@ class Trial:
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
         """Go on from the newest checkpoint; what was recorded beyond it is taken back."""
         self._load_newest(algorithm)
-        cut = Cut(iteration=algorithm.iteration, open_episodes=algorithm.open_episodes())
+        cut = ResumePoint(iteration=algorithm.iteration, open_episodes=algorithm.open_episodes())
         self.recorder.rewind(self.context, cut)
 
     def _load_newest(self, algorithm: ColumnarAlgorithm) -> None:
@@ -235,7 +235,7 @@ class Trial:
     def _validate(self, algorithm: ColumnarAlgorithm, *, over: bool) -> None:
         """Judge the current policy on the validation split and decide how to go on."""
         config = self.plan.config.evaluation
-        evaluation = self._evaluate(algorithm, Phase.VALIDATION, algorithm.iteration)
+        evaluation = self._evaluate(algorithm, Split.VALIDATION, algorithm.iteration)
         self._record(evaluation, checkpoint_iteration=algorithm.iteration)
         best = self.selection.consider(
             selection_value(evaluation, config.metric),
@@ -291,9 +291,9 @@ class Trial:
 
     # --- judging ------------------------------------------------------------------------
 
-    def _evaluate(self, algorithm: ColumnarAlgorithm, phase: Phase, iteration: int) -> Evaluation:
+    def _evaluate(self, algorithm: ColumnarAlgorithm, split: Split, iteration: int) -> Evaluation:
         decide = greedy_decisions(algorithm.greedy_module(), self.plan, self.market)
-        return evaluate(decide, self.plan, self.market, phase=phase, iteration=iteration)
+        return evaluate(decide, self.plan, self.market, split=split, iteration=iteration)
 
     def _record(
         self,
@@ -318,8 +318,8 @@ class Trial:
         if best != algorithm.iteration:
             checkpoint = self.task.checkpoints.at(best, config_digest=self.task.config_digest)
             restore(algorithm, checkpoint)
-        validation = self._evaluate(algorithm, Phase.VALIDATION, best)  # recorded when it was best
-        test = self._evaluate(algorithm, Phase.TEST, best)
+        validation = self._evaluate(algorithm, Split.VALIDATION, best)  # recorded when it was best
+        test = self._evaluate(algorithm, Split.TEST, best)
         self._record(test, checkpoint_iteration=best, is_final=True)
         result = TrialResult(
             fold=self.plan.fold.index,
@@ -330,16 +330,16 @@ class Trial:
             validation_span=span(validation.records.episodes),
             validation={
                 Policy.AGENT: validation.performance,
-                **self._judge_baselines(Phase.VALIDATION),
+                **self._judge_baselines(Split.VALIDATION),
             },
-            test={Policy.AGENT: test.performance, **self._judge_baselines(Phase.TEST)},
+            test={Policy.AGENT: test.performance, **self._judge_baselines(Split.TEST)},
         )
         self.recorder.flush()
         return result
 
-    def _judge_baselines(self, phase: Phase) -> dict[Policy, Performance]:
+    def _judge_baselines(self, split: Split) -> dict[Policy, Performance]:
         found = {}
-        for baseline in evaluate_baselines(self.plan, self.market, phase=phase):
-            self._record(baseline, checkpoint_iteration=None, is_final=phase is Phase.TEST)
+        for baseline in evaluate_baselines(self.plan, self.market, split=split):
+            self._record(baseline, checkpoint_iteration=None, is_final=split is Split.TEST)
             found[baseline.policy] = baseline.performance
         return found

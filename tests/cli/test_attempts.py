@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsc.store.runs.executions import ExecutionFacts, ExecutionOutcome
+from rsc.store.runs.attempts import AttemptFacts, AttemptOutcome
 from rsc.store.runs.rows import NewRun, RunState
 from rsc.store.runs.writes import open_store
 
@@ -31,8 +31,8 @@ def store(folder):
 
 
 def start_in_a_pod(store, name: str) -> int:
-    facts = ExecutionFacts(pod_name=name, node_name="node-1", image_digest="sha256:abc")
-    return store.begin_attempt(RUN, f"{name}/1/1", take_over=True, execution=facts)
+    facts = AttemptFacts(pod_name=name, node_name="node-1", image_digest="sha256:abc")
+    return store.begin_attempt(RUN, f"{name}/1/1", take_over=True, attempt=facts)
 
 
 def test_show_has_a_line_for_each_start_with_its_end_and_its_cost(rsc, store):
@@ -42,7 +42,7 @@ def test_show_has_a_line_for_each_start_with_its_end_and_its_cost(rsc, store):
     store.heartbeat(RUN, attempt, pods={"head": 50.0})
     store.finish_run(RUN, attempt, RunState.INTERRUPTED, reason="SIGTERM")
     out = rsc("show", RUN).out
-    assert "executions" in out
+    assert "attempts" in out
     lines = [line.split() for line in out.splitlines()]
     (lost,) = (words for words in lines if "lost" in words)
     (interrupted,) = (words for words in lines if words[:1] == ["2"])
@@ -65,24 +65,24 @@ def test_show_says_what_the_nodes_of_each_start_were(rsc, store):
     assert "attempt 2 SIGTERM" in lines
 
 
-def test_show_as_json_has_the_executions_with_pods_and_nodes(rsc, store):
+def test_show_as_json_has_the_attempts_with_pods_and_nodes(rsc, store):
     attempt = start_in_a_pod(store, "head-1")
     seen = {"nodes": {"head": ["node-1"]}, "node_types": {"head": ["m7a.large"]}}
     store.heartbeat(RUN, attempt, pods={"head": 5.0}, **seen)
     store.finish_run(RUN, attempt, RunState.FAILED, failure="no prices")
     document = rsc("show", RUN, "--json").document
     assert document["pod_seconds"] == 5.0
-    (execution,) = document["executions"]
-    assert (execution["attempt"], execution["outcome"]) == (1, "failed")
-    assert (execution["pod_name"], execution["reason"]) == ("head-1", "no prices")
-    assert (execution["pods"], execution["nodes"]) == ({"head": 5.0}, {"head": ["node-1"]})
-    assert execution["node_types"] == {"head": ["m7a.large"]}
+    (attempt,) = document["attempts"]
+    assert (attempt["attempt"], attempt["outcome"]) == (1, "failed")
+    assert (attempt["pod_name"], attempt["reason"]) == ("head-1", "no prices")
+    assert (attempt["pods"], attempt["nodes"]) == ({"head": 5.0}, {"head": ["node-1"]})
+    assert attempt["node_types"] == {"head": ["m7a.large"]}
 
 
 def test_one_plain_start_on_a_laptop_needs_no_table(rsc, store):
     store.finish_run(RUN, store.begin_attempt(RUN, "laptop/1/1"), RunState.INTERRUPTED)
     out = rsc("show", RUN).out
-    assert "executions" not in out
+    assert "attempts" not in out
     assert "pod-seconds" not in out
 
 
@@ -90,19 +90,19 @@ def test_a_run_that_was_asked_to_end_is_stopping_and_then_cancelled(rsc, store):
     attempt = start_in_a_pod(store, "head-1")
     store.request_cancel(RUN)
     assert rsc("runs", "--json").document["runs"][0]["state"] == "stopping"
-    store.finish_run(RUN, attempt, RunState.INTERRUPTED, outcome=ExecutionOutcome.CANCELLED)
+    store.finish_run(RUN, attempt, RunState.INTERRUPTED, outcome=AttemptOutcome.CANCELLED)
     assert rsc("runs", "--json").document["runs"][0]["state"] == "cancelled"
     assert "cancelled" in rsc("show", RUN).out
 
 
-def test_verify_counts_executions_and_finds_one_that_is_missing(rsc, store):
+def test_verify_counts_attempts_and_finds_one_that_is_missing(rsc, store):
     start_in_a_pod(store, "head-1")
     store.finish_run(RUN, start_in_a_pod(store, "head-2"), RunState.INTERRUPTED)
     outcome = rsc("verify", RUN, "--json")
-    assert (outcome.code, outcome.document["executions"]) == (0, 2)
-    assert "2 executions" in outcome.err
+    assert (outcome.code, outcome.document["attempts"]) == (0, 2)
+    assert "2 attempts" in outcome.err
     with store.engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM executions WHERE attempt = 1")
+        connection.exec_driver_sql("DELETE FROM attempts WHERE attempt = 1")
     outcome = rsc("verify", RUN)
     assert outcome.code == 3
     assert "was missing, there must be one" in " ".join(outcome.out.split())

@@ -19,10 +19,10 @@ from rsc.trading.records import EpisodeState
 _SPLIT_SHIFT = 38
 
 
-def check_rows(chunk: Chunk, findings: Findings) -> None:
+def check_rows(chunk: Chunk, findings: Findings, checksum_version: int) -> None:
     """Every row has the checksum of its values, and belongs to an episode."""
     for rows in chunk.rows:
-        recomputed = rows.recomputed()
+        recomputed = rows.recomputed(checksum_version)
 
         def changed(
             row: int, stored: NDArray[np.int64] = rows.checksum, now: NDArray[np.int64] = recomputed

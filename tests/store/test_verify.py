@@ -303,7 +303,7 @@ def rewrite_checksums(store, table, where):
     described = TABLES[table]
     with store.engine.connect() as connection:
         rows = read_rows(connection, described, 0, 2**62)
-    for record, checksum in zip(rows.records, rows.recomputed(), strict=True):
+    for record, checksum in zip(rows.records, rows.recomputed(1), strict=True):
         keys = " AND ".join(f"{name} = {record[name]}" for name in described.key)
         execute(store, f"UPDATE {table} SET checksum = {checksum} WHERE {keys} AND {where}")
 
@@ -371,7 +371,7 @@ def test_an_evaluation_that_flatters_is_found_even_with_a_fitting_checksum(store
     described = dict(row)
     if isinstance(described["undefined"], str):
         described["undefined"] = {}
-    checksum = plain_checksum(tables.evaluations, described)
+    checksum = plain_checksum(tables.evaluations, described, 1)
     execute(
         store,
         "UPDATE evaluations SET sharpe = :s, checksum = :c WHERE split = :p AND policy = :q",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rsc.errors import RscError
 from rsc.store.records.checksum import float_bits, integer_bits, mix, text_bits
+from rsc.store.records.checksum_versions import checksummed
 from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
 from rsc.trading.records import NULL_INDEX, NULL_STAMP
 
@@ -59,7 +60,12 @@ class Prepared:
 
 
 def prepare(
-    table: RecordTable, records: NDArray[np.void], instruments: tuple[str, ...], *, trial_id: int
+    table: RecordTable,
+    records: NDArray[np.void],
+    instruments: tuple[str, ...],
+    *,
+    trial_id: int,
+    checksum_version: int,
 ) -> Prepared:
     """Return records in the form in which a database keeps them.
 
@@ -72,8 +78,8 @@ def prepare(
         the last row is kept.
     instruments : tuple of str
         Names for instrument codes.
-    trial_id : int
-        The trial whose records these are.
+    trial_id, checksum_version : int
+        The trial whose records these are, and the version of its checksums.
 
     Raises
     ------
@@ -92,7 +98,8 @@ def prepare(
             array = np.where(array == NULL_STAMP, NULL_STAMP, array // _MICROSECOND)
         values[column.name] = array
     _check(table, values, instruments, trial_id)
-    return Prepared(table, values, instruments, checksums(table, values, instruments))
+    checksum = checksums(table, values, instruments, checksum_version)
+    return Prepared(table, values, instruments, checksum)
 
 
 def _key_order(table: RecordTable, records: NDArray[np.void]) -> NDArray[np.int64] | None:
@@ -141,11 +148,17 @@ def _refuse(
 
 
 def checksums(
-    table: RecordTable, values: dict[str, NDArray[Any]], instruments: tuple[str, ...]
+    table: RecordTable,
+    values: dict[str, NDArray[Any]],
+    instruments: tuple[str, ...],
+    version: int,
 ) -> NDArray[np.int64]:
     """Return the checksum of each row from its values in prepared form."""
-    count = len(values[table.key[0]])
-    return mix((_bits(column, values[column.name], instruments) for column in table.columns), count)
+    bits = (
+        _bits(table.column(name), values[name], instruments)
+        for name in checksummed(version, table.name)
+    )
+    return mix(bits, len(values[table.key[0]]))
 
 
 def _bits(column: Column, array: NDArray[Any], instruments: tuple[str, ...]) -> NDArray[np.uint64]:

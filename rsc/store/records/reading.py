@@ -55,15 +55,15 @@ class Rows:
         """Return the number of rows."""
         return len(self.records)
 
-    def recomputed(self) -> NDArray[np.int64]:
-        """Return the checksums that the values give now."""
+    def recomputed(self, version: int) -> NDArray[np.int64]:
+        """Return the checksums, of a version, that the values give now."""
         values: dict[str, NDArray[Any]] = {}
         for column in self.table.columns:
             array = np.ascontiguousarray(self.records[column.name])
             if column.kind is ColumnKind.TIMESTAMP:
                 array = np.where(array == NULL_STAMP, NULL_STAMP, array // 1000)
             values[column.name] = array
-        return checksums(self.table, values, self.instruments)
+        return checksums(self.table, values, self.instruments, version)
 
 
 def read_rows(connection: Connection, table: RecordTable, first: int, last: int) -> Rows:

@@ -78,13 +78,22 @@ def require_running(row: Row[Any], attempt: int) -> None:
         raise SupersededError(msg, "Resume it to begin a new attempt.")
 
 
-def fence_trial(connection: Connection, trial: TrialContext) -> None:
-    """Refuse a write whose attempt is not the running one or whose trial is of another run."""
+def fence_trial(connection: Connection, trial: TrialContext) -> int:
+    """Refuse a write whose attempt is not the running one or whose trial is of another run.
+
+    Returns
+    -------
+    int
+        The version of the trial's checksums.
+    """
     fence(connection, trial.run_id, trial.attempt)
     trials = tables.trials
     owner = connection.execute(
-        sa.select(trials.c.run_id, trials.c.state).where(trials.c.trial_id == trial.trial_id)
+        sa.select(trials.c.run_id, trials.c.checksum_version).where(
+            trials.c.trial_id == trial.trial_id
+        )
     ).one_or_none()
     if owner is None or owner.run_id != trial.run_id:
         msg = f"trial {trial.trial_id} was not of run {trial.run_id}"
         raise RscError(msg, "This is a defect: please report it.")
+    return int(owner.checksum_version)

@@ -67,6 +67,7 @@ class RunLifecycle:
         self.engine = engine
         self.patience_seconds = patience_seconds
         self._lease = timedelta(seconds=lease_seconds)
+        self._checksum_versions: dict[int, int] = {}  # by trial
 
     def _write(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do `work` in one transaction; again while the server is away and patience lasts."""

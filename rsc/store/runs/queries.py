@@ -72,6 +72,7 @@ class TrialRow:
     parameters: Mapping[str, Any]
     parameters_digest: str
     state: RunState
+    checksum_version: int
     best_iteration: int | None
     episode_count: int | None
     step_count: int | None

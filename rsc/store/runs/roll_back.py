@@ -32,7 +32,9 @@ _COUNTED = (
 _IDS_IN_A_STATEMENT = 10_000
 
 
-def roll_back_trial(connection: Connection, trial: TrialContext, cut: ResumePoint) -> None:
+def roll_back_trial(
+    connection: Connection, trial: TrialContext, cut: ResumePoint, checksum_version: int
+) -> None:
     """Remove what `trial` holds beyond `cut`, inside the transaction of `connection`."""
     _remove_later(connection, trial.trial_id, cut.iteration)
     if not len(cut.open_episodes):
@@ -43,7 +45,14 @@ def roll_back_trial(connection: Connection, trial: TrialContext, cut: ResumePoin
     rows = cut.open_episodes.copy()
     for _, _, count in _COUNTED:
         rows[count] = NULL_INDEX
-    write(connection, prepare(EPISODES, rows, trial.instruments, trial_id=trial.trial_id))
+    prepared = prepare(
+        EPISODES,
+        rows,
+        trial.instruments,
+        trial_id=trial.trial_id,
+        checksum_version=checksum_version,
+    )
+    write(connection, prepared)
 
 
 def _remove_later(connection: Connection, trial_id: int, iteration: int) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from rsc.store.records.checksum import row_checksum
+from rsc.store.records.checksum_versions import checksummed
 from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import JsonDocument, canonical_json
@@ -36,7 +37,9 @@ class TrialTotals:
     digest: str
 
 
-def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: bool = False) -> int:
+def plain_checksum(
+    table: sa.Table, values: Mapping[str, Any], version: int, *, as_stored: bool = False
+) -> int:
     """Return the checksum of a row of `evaluations` or `iterations`.
 
     Parameters
@@ -45,14 +48,14 @@ def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: boo
         One of the two.
     values : mapping
         Its columns by name; missing is NULL.
+    version : int
+        That of the trial's checksums.
     as_stored : bool
         Whether documents are given as the text that is stored, not as plain values.
     """
     plain: list[float | str | None] = []
-    for column in table.columns:
-        value = values.get(column.name)
-        if column.name == "checksum":
-            continue
+    for name in checksummed(version, table.name):
+        column, value = table.columns[name], values.get(name)
         if value is None:
             plain.append(None)
         elif isinstance(column.type, JsonDocument):

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from rsc.errors import UserError
 from rsc.store.records.bulk import upsert, write
+from rsc.store.records.checksum_versions import CHECKSUM_VERSION
 from rsc.store.records.encoding import prepare
 from rsc.store.runs.fencing import fence, fence_trial
 from rsc.store.runs.lifecycle import RunLifecycle
@@ -122,6 +123,7 @@ class SqlRunStore(RunLifecycle):
             "parameters": dict(parameters),
             "parameters_digest": digest,
             "state": RunState.RUNNING,
+            "checksum_version": CHECKSUM_VERSION,
         }
 
         def create(connection: Connection) -> int:
@@ -143,8 +145,7 @@ class SqlRunStore(RunLifecycle):
         """
 
         def take_back(connection: Connection) -> None:
-            fence_trial(connection, trial)
-            roll_back_trial(connection, trial, cut)
+            roll_back_trial(connection, trial, cut, fence_trial(connection, trial))
 
         self._write(take_back)
 
@@ -168,8 +169,15 @@ class SqlRunStore(RunLifecycle):
             (OPERATIONS, batch.operations),
             (TRADES, batch.trades),
         )
+        version = self._checksum_version(trial)
         prepared = [
-            prepare(table, records, trial.instruments, trial_id=trial.trial_id)
+            prepare(
+                table,
+                records,
+                trial.instruments,
+                trial_id=trial.trial_id,
+                checksum_version=version,
+            )
             for table, records in pairs
             if len(records)
         ]
@@ -180,6 +188,13 @@ class SqlRunStore(RunLifecycle):
                 write(connection, rows)
 
         self._write(add)
+
+    def _checksum_version(self, trial: TrialContext) -> int:
+        """Return the version of a trial's checksums, which never changes."""
+        if trial.trial_id not in self._checksum_versions:
+            version = self._write(lambda connection: fence_trial(connection, trial))
+            self._checksum_versions[trial.trial_id] = version
+        return self._checksum_versions[trial.trial_id]
 
     def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
         """Write one training iteration, replacing the same one."""
@@ -201,11 +216,10 @@ class SqlRunStore(RunLifecycle):
         self._upsert(trial, tables.checkpoints, {"trial_id": trial.trial_id} | asdict(row))
 
     def _upsert(self, trial: TrialContext, table: sa.Table, values: dict[str, Any]) -> None:
-        if "checksum" in table.c:
-            values["checksum"] = plain_checksum(table, values)
-
         def replace(connection: Connection) -> None:
-            fence_trial(connection, trial)
+            version = fence_trial(connection, trial)
+            if "checksum" in table.c:
+                values["checksum"] = plain_checksum(table, values, version)
             upsert(connection, table, values)
 
         self._write(replace)

@@ -179,6 +179,8 @@ trials = sa.Table(
     sa.Column("parameters_digest", TEXT, nullable=False),
     sa.Column("state", TEXT, nullable=False),
     sa.Column("best_iteration", INTEGER),
+    # Which values its checksums are of (rsc.store.records.checksum_versions).
+    sa.Column("checksum_version", SMALLINT, nullable=False, server_default="1"),
     # What the trial holds when it ends: a row that is missing later is found by them.
     sa.Column("episode_count", BIGINT),
     sa.Column("step_count", BIGINT),
@@ -191,6 +193,7 @@ trials = sa.Table(
     one_of("state", RUN_STATES),
     _is("trial_id", f"trial_id BETWEEN 0 AND {MAX_TRIAL_ID}"),
     _is("fold", "fold >= 0"),
+    _is("checksum_version", "checksum_version >= 1"),
     _is("counted", "(state = 'running') = (digest IS NULL)"),
     sqlite_strict=True,
     sqlite_autoincrement=True,

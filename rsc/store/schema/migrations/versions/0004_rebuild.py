@@ -19,13 +19,22 @@ def upgrade() -> None:
     for table in ("episodes", "evaluations"):
         _rename_column(table, "phase", "split")
     _rename_table("executions", "attempts")
+    op.execute(
+        f"ALTER TABLE trials ADD COLUMN checksum_version {_small()} NOT NULL DEFAULT 1 "
+        "CONSTRAINT ck_trials_checksum_version CHECK (checksum_version >= 1)"
+    )
 
 
 def downgrade() -> None:
     """Rename back."""
+    op.drop_column("trials", "checksum_version")
     for table in ("episodes", "evaluations"):
         _rename_column(table, "split", "phase")
     _rename_table("attempts", "executions")
+
+
+def _small() -> str:
+    return "INTEGER" if op.get_bind().dialect.name == "sqlite" else "SMALLINT"
 
 
 def _rename_column(table: str, old: str, new: str) -> None:

@@ -19,6 +19,7 @@ from rsc.audit.chunks import Chunk, chunks
 from rsc.store.records.checksum import float_bits, integer_bits, text_bits
 from rsc.store.records.checksum_versions import CHECKSUM_VERSION, checksummed
 from rsc.store.records.reading import Rows
+from rsc.store.runs.plain_rows import named_values
 from rsc.store.runs.queries import TrialRow, run_in, trials_in
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
@@ -102,7 +103,12 @@ def _evaluations(connection: Connection, trial: TrialRow) -> bytes:
     columns = [table.c[name] for name in names if name != "trial_id"]
     query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
     lines = [canonical_json([_plain(value) for value in row]) for row in connection.execute(query)]
-    return "\n".join(sorted(lines)).encode()
+    extra = [
+        canonical_json([*key[1:], name, *map(_plain, value)])
+        for key, named in named_values(connection, table, trial.trial_id).items()
+        for name, value in named.items()
+    ]
+    return "\n".join(sorted(lines) + sorted(extra)).encode()
 
 
 def _plain(value: Any) -> Any:

@@ -40,9 +40,10 @@ from rsc.errors import RscError
 from rsc.store.records.checksum_versions import CHECKSUM_VERSION, CHECKSUMMED
 from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.runs.attempts import AttemptOutcome, attempts_in
+from rsc.store.runs.plain_rows import NAMED_VALUES, Named, named_values, plain_checksum
 from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import TrialTotals, plain_checksum, seal
+from rsc.store.runs.sealing import TrialTotals, seal
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import JsonDocument
 from rsc.store.schema.engine import check_schema, reading
@@ -218,23 +219,29 @@ def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> 
 
 
 def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
-    """Every iteration and evaluation has the checksum of its values.
+    """Every iteration and evaluation has the checksum of its values, named ones included.
 
     Of a document on SQLite it is that of its text; on Postgres the text is the server's.
     """
     as_stored = connection.dialect.name == "sqlite"
-    for table in (tables.iterations, tables.evaluations):
+    for table, child in NAMED_VALUES.items():
+        named = named_values(connection, table, trial.trial_id)
         columns = [_text_of(column) if as_stored else column for column in table.columns]
         query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
         for row in connection.execute(query).mappings():
-            expected = _plain_checksum(table, dict(row), trial, as_stored=as_stored)
+            own = named.pop(tuple(row[c.name] for c in table.primary_key), {})
+            expected = _plain_checksum(table, dict(row), own, trial, as_stored=as_stored)
             if row["checksum"] != expected:
                 key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
                 what = (
                     f"checksum was {row['checksum']}, its values give {expected}: "
-                    "a value of this row was changed after it was written"
+                    f"a value of this row (or of its rows in {child.name}) was changed after it "
+                    "was written"
                 )
                 findings.add(Finding(table.name, key, what))
+        for owner in named:
+            key = ", ".join(f"{c.name} {v}" for c, v in zip(table.primary_key, owner, strict=True))
+            findings.add(Finding(child.name, key, f"its row is missing in {table.name}"))
 
 
 def _check_belonging(
@@ -258,9 +265,9 @@ def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
 
 
 def _plain_checksum(
-    table: sa.Table, row: dict[str, Any], trial: TrialRow, *, as_stored: bool
+    table: sa.Table, row: dict[str, Any], named: Named, trial: TrialRow, *, as_stored: bool
 ) -> int | None:
     try:
-        return plain_checksum(table, row, trial.checksum_version, as_stored=as_stored)
+        return plain_checksum(table, row, named, trial.checksum_version, as_stored=as_stored)
     except (ValueError, TypeError, RscError):
         return None  # a value of another type, put there by hand

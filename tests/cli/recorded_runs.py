@@ -117,7 +117,7 @@ def _add_iterations(store, context) -> None:
             learner_updates=10 * iteration,
             episodes_completed=iteration,
             seconds=1.0,
-            loss=0.5,
+            statistics={"loss": 0.5},
         )
         store.add_iteration(context, row)
 

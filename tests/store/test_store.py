@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -275,6 +277,12 @@ def test_an_unknown_run_is_answered_with_the_one_that_was_meant(store):
     assert caught.value.hint == f"Did you mean {RUN}?"
 
 
+def test_a_run_names_what_was_loaded_from_outside(store):
+    extension = {"kind": "metric", "reference": "own:omega", "version": "1.0", "sha256": "0" * 64}
+    store.create_run(replace(new_run(), extensions=[extension]))
+    assert find_run(store.engine, RUN).extensions == (extension,)
+
+
 def test_a_run_id_is_used_once(store):
     store.create_run(new_run())
     with pytest.raises(UserError, match="existed already"):
@@ -292,7 +300,7 @@ def test_rows_of_the_curve_are_replaced_by_their_key(store):
                 learner_updates=1,
                 episodes_completed=0,
                 seconds=seconds,
-                epsilon=0.5,
+                statistics={"epsilon": 0.5} if seconds == 2 else {"loss": 0.1},
             ),
         )
         store.add_checkpoint(
@@ -307,7 +315,7 @@ def test_rows_of_the_curve_are_replaced_by_their_key(store):
             ),
         )
     (row,) = list_iterations(store.engine, trial.trial_id)
-    assert (row.seconds, row.epsilon, row.loss) == (2.0, 0.5, None)
+    assert (row.seconds, row.statistics) == (2.0, {"epsilon": 0.5})
     assert [c.iteration for c in list_checkpoints(store.engine, trial.trial_id)] == [2]
 
 
@@ -323,7 +331,10 @@ def test_evaluations_come_back_with_undefined_as_none_and_its_reason(store):
     assert not rows[0].is_final
     assert rows[0].metrics["trade_count"] > 0
     for row in rows:
-        assert {name for name, value in row.metrics.items() if value is None} == set(row.undefined)
+        assert row.extra_metrics == {"omega": 1.0, "tail_ratio": None}
+        assert row.undefined["tail_ratio"] == "too few bars"
+        figures = {**row.metrics, **row.extra_metrics}
+        assert {name for name, value in figures.items() if value is None} == set(row.undefined)
 
 
 def enter_try(store, run_id=RUN, first=2000, last=2010, *, instrument="ACME", state):

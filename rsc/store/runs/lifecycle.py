@@ -299,6 +299,7 @@ class RunLifecycle:
 
 def _insert_run(connection: Connection, run: NewRun) -> None:
     values = asdict(run) | {"config": dict(run.config), "host": dict(run.host)}
+    values["extensions"] = [dict(extension) for extension in run.extensions]
     connection.execute(
         tables.training_runs.insert().values(
             **values, state=RunState.RUNNING, attempt=0, started_at=server_now(connection)

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from rsc.store.records.bulk import write
 from rsc.store.records.encoding import prepare
+from rsc.store.runs.plain_rows import NAMED_VALUES
 from rsc.store.runs.queries import of_trial
 from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.schema import tables
@@ -63,7 +64,8 @@ def _remove_later(connection: Connection, trial_id: int, iteration: int) -> None
     )
     for table in (tables.steps, tables.trades, tables.trading_operations):
         connection.execute(table.delete().where(table.c.episode_id.in_(later)))
-    for table in (tables.episodes, tables.iterations, tables.evaluations):
+    plain = (*NAMED_VALUES.values(), *NAMED_VALUES)
+    for table in (tables.episodes, *plain):
         whose = of_trial(table, trial_id)
         connection.execute(table.delete().where(whose, table.c.iteration > iteration))
 

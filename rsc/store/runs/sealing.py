@@ -8,18 +8,13 @@ cheap enough to take at the end of every trial, whatever the number of steps.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from rsc.store.records.checksum import row_checksum
-from rsc.store.records.checksum_versions import checksummed
 from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
-from rsc.store.schema.column_types import JsonDocument, canonical_json
 
 _SUMMED = ("step_count", "trade_count", "operation_count")
 
@@ -35,38 +30,6 @@ class TrialTotals:
     evaluation_count: int
     iteration_count: int
     digest: str
-
-
-def plain_checksum(
-    table: sa.Table, values: Mapping[str, Any], version: int, *, as_stored: bool = False
-) -> int:
-    """Return the checksum of a row of `evaluations` or `iterations`.
-
-    Parameters
-    ----------
-    table : Table
-        One of the two.
-    values : mapping
-        Its columns by name; missing is NULL.
-    version : int
-        That of the trial's checksums.
-    as_stored : bool
-        Whether documents are given as the text that is stored, not as plain values.
-    """
-    plain: list[float | str | None] = []
-    for name in checksummed(version, table.name):
-        column, value = table.columns[name], values.get(name)
-        if value is None:
-            plain.append(None)
-        elif isinstance(column.type, JsonDocument):
-            plain.append(str(value) if as_stored else canonical_json(value))
-        elif isinstance(column.type, sa.Double):
-            plain.append(float(value))
-        elif isinstance(column.type, sa.Text):
-            plain.append(str(value))
-        else:
-            plain.append(int(value))
-    return row_checksum(plain)
 
 
 def seal(connection: Connection, trial_id: int) -> TrialTotals:

@@ -22,6 +22,12 @@ from rsc.store.records.checksum_versions import CHECKSUM_VERSION
 from rsc.store.records.encoding import prepare
 from rsc.store.runs.fencing import fence, fence_trial
 from rsc.store.runs.lifecycle import RunLifecycle
+from rsc.store.runs.plain_rows import (
+    Named,
+    evaluation_values,
+    iteration_values,
+    write_plain,
+)
 from rsc.store.runs.roll_back import roll_back_trial
 from rsc.store.runs.rows import (
     CheckpointRow,
@@ -31,9 +37,8 @@ from rsc.store.runs.rows import (
     RunState,
     TrialContext,
     TryRow,
-    evaluation_values,
 )
-from rsc.store.runs.sealing import plain_checksum, seal
+from rsc.store.runs.sealing import seal
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
 from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES
@@ -197,9 +202,14 @@ class SqlRunStore(RunLifecycle):
         return self._checksum_versions[trial.trial_id]
 
     def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
-        """Write one training iteration, replacing the same one."""
-        values = {"trial_id": trial.trial_id} | asdict(row)
-        self._upsert(trial, tables.iterations, values)
+        """Write one training iteration, replacing the same one.
+
+        Raises
+        ------
+        RscError
+            When a statistic has no good name, or is not finite.
+        """
+        self._write_plain(trial, tables.iterations, *iteration_values(trial.trial_id, row))
 
     def add_evaluation(self, trial: TrialContext, row: EvaluationRow) -> None:
         """Write one evaluation, replacing the same one.
@@ -207,20 +217,26 @@ class SqlRunStore(RunLifecycle):
         Raises
         ------
         RscError
-            When a metric has a name that the table does not have.
+            When a metric has a name that the table does not have, or an extra one no good
+            name, no value and no reason.
         """
-        self._upsert(trial, tables.evaluations, evaluation_values(trial.trial_id, row))
+        self._write_plain(trial, tables.evaluations, *evaluation_values(trial.trial_id, row))
 
     def add_checkpoint(self, trial: TrialContext, row: CheckpointRow) -> None:
         """Write where the newest checkpoint of its kind lies."""
-        self._upsert(trial, tables.checkpoints, {"trial_id": trial.trial_id} | asdict(row))
+        values = {"trial_id": trial.trial_id} | asdict(row)
 
-    def _upsert(self, trial: TrialContext, table: sa.Table, values: dict[str, Any]) -> None:
         def replace(connection: Connection) -> None:
-            version = fence_trial(connection, trial)
-            if "checksum" in table.c:
-                values["checksum"] = plain_checksum(table, values, version)
-            upsert(connection, table, values)
+            fence_trial(connection, trial)
+            upsert(connection, tables.checkpoints, values)
+
+        self._write(replace)
+
+    def _write_plain(
+        self, trial: TrialContext, table: sa.Table, values: dict[str, Any], named: Named
+    ) -> None:
+        def replace(connection: Connection) -> None:
+            write_plain(connection, table, values, named, fence_trial(connection, trial))
 
         self._write(replace)
 

@@ -206,8 +206,7 @@ class Trial:
             seconds=seconds,
             steps_per_second=steps / seconds,
             episode_return_mean=mean,
-            learning_rate=self.plan.config.training.lr,
-            **statistics,
+            statistics={"learning_rate": self.plan.config.training.lr, **statistics},
         )
         self.recorder.write("add_iteration", self.context, row)
         self.progress.iteration(

@@ -132,7 +132,7 @@ def train_managed_run(
         The same start may go on later (exit 75).
     """
     from rsc.cli.terminal.progress import progress_listener
-    from rsc.store.runs.lease import SupersededError
+    from rsc.store.lease import SupersededError
     from rsc.training.run.stopping import StopController
 
     watch = StopController(managed=True, progress=progress_listener(quiet=quiet))

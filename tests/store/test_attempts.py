@@ -12,6 +12,7 @@ from recorded_trials import begin_run, execute, new_run, play, record_run
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import UserError
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.attempts import (
     AttemptFacts,
     AttemptOutcome,
@@ -19,7 +20,6 @@ from rsc.store.runs.attempts import (
     list_attempts,
     seconds_used,
 )
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import find_run, list_tries, row_counts
 from rsc.store.runs.rows import RunState, TryRow
 

@@ -11,7 +11,7 @@ from recorded_trials import BARS, PLAIN, begin_run, judge, random_market
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
 from rsc.store.runs.rows import IterationRow, ResumePoint
 from rsc.store.spool.writer import SpoolingWriter

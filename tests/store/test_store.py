@@ -13,8 +13,8 @@ from recorded_trials import INSTRUMENTS, begin_run, execute, joined, new_run, pl
 
 from rsc.audit.digest import record_digest
 from rsc.errors import RscError, UserError
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.records.reading import read_rows
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import (
     count_tries,
     find_run,

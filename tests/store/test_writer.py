@@ -14,7 +14,7 @@ from recorded_trials import begin_run, judge, play
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import RscError, TemporaryError, UserError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
 from rsc.store.runs.rows import IterationRow
 from rsc.store.runs.writes import SqlRunStore, open_store

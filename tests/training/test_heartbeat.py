@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rsc.errors import TemporaryError, UserError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.writes import SqlRunStore
 from rsc.training.recording import recorder
 

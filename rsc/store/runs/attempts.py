@@ -17,10 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, known_run, server_now
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
+from rsc.store.runs.fencing import known_run
 from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
-from rsc.store.schema.engine import reading
+from rsc.store.schema.engine import reading, server_now
 
 _OF_POD = {
     "pod_name": "RSC_POD_NAME",

@@ -2,13 +2,12 @@
 
 The run's row is locked for sharing while a write goes on and for itself when an attempt
 begins, so that an attempt cannot begin in the middle of a write of the one before
-(docs/adr/0006-runs-attempts-and-fencing.md). Who holds a run is `rsc.store.runs.lease`.
+(docs/adr/0006-runs-attempts-and-fencing.md). Who holds a run is `rsc.store.lease`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,25 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from rsc.errors import RscError, UserError
-from rsc.store.runs.lease import SupersededError, is_gone
+from rsc.store.lease import SupersededError
 from rsc.store.runs.rows import RunState, TrialContext
 from rsc.store.schema import tables
-
-DEFAULT_LEASE_SECONDS = 60.0
-
-
-def server_now(connection: Connection) -> datetime:
-    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
-    if connection.dialect.name == "postgresql":
-        return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
-    return datetime.now(UTC)
-
-
-def is_alive(row: Row[Any], now: datetime, lease: timedelta) -> bool:
-    """Return whether the run of `row` has a holder that may still be writing."""
-    if row.state != RunState.RUNNING or row.holder is None or row.heartbeat_at is None:
-        return False
-    return now - row.heartbeat_at < lease and not is_gone(row.holder)
 
 
 def run_row(connection: Connection, run_id: str, lock: str = "") -> Row[Any] | None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.errors import TemporaryError, UserError
 from rsc.retry import retry_temporary
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
 from rsc.store.runs.attempts import (
     OUTCOME_OF_STATE,
     AttemptFacts,
@@ -26,19 +27,11 @@ from rsc.store.runs.attempts import (
     insert_attempt,
     note_pods,
 )
-from rsc.store.runs.fencing import (
-    DEFAULT_LEASE_SECONDS,
-    fence,
-    is_alive,
-    known_run,
-    require_running,
-    run_row,
-    server_now,
-)
+from rsc.store.runs.fencing import fence, known_run, require_running, run_row
 from rsc.store.runs.rows import NewRun, RunState
 from rsc.store.runs.sealing import end_trials, reopen_trials
 from rsc.store.schema import tables
-from rsc.store.schema.engine import writing
+from rsc.store.schema.engine import server_now, writing
 
 _Result = TypeVar("_Result")
 
@@ -123,7 +116,7 @@ class RunLifecycle:
         Parameters
         ----------
         run_id, holder : str
-            The run, and who takes it (`rsc.store.runs.lease.holder_of_this_process`).
+            The run, and who takes it (`rsc.store.lease.holder_of_this_process`).
         take_over : bool
             Take it from a living holder, too: the newest start wins, and every write of
             the older one is refused from now on. A request to cancel stays. Without it

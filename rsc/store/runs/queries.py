@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine, Row
 
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
 from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.records.reading import Rows, read_rows
-from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, server_now, unknown_run
+from rsc.store.runs.fencing import unknown_run
 from rsc.store.runs.plain_rows import NamedValues, named_values
 from rsc.store.runs.rows import (
     CheckpointKind,
@@ -30,7 +31,7 @@ from rsc.store.runs.rows import (
 )
 from rsc.store.schema import tables
 from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES, RecordTable
-from rsc.store.schema.engine import reading
+from rsc.store.schema.engine import reading, server_now
 from rsc.trading.records import EPISODE_NUMBER_MASK, Policy, Split
 
 _Plain = TypeVar("_Plain")

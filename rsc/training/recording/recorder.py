@@ -19,7 +19,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rsc.errors import RscError, TemporaryError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.engine import create_engine

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
+from rsc.store.lease import holder_of_this_process
 from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
-from rsc.store.runs.lease import holder_of_this_process
 from rsc.store.runs.queries import RunRow, find_run, run_configuration
 from rsc.store.runs.rows import NewRun, RunState
 from rsc.store.runs.writes import SqlRunStore, open_store

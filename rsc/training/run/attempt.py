@@ -24,8 +24,8 @@ from rsc.config.run import RunConfig
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.build import market_digest
 from rsc.market.splits import Fold
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import list_checkpoints, list_iterations
 from rsc.store.runs.rows import CheckpointKind, RunState, TrialContext, TryRow
 from rsc.store.runs.writes import SqlRunStore

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from rsc.errors import UserError
 
+DEFAULT_LEASE_SECONDS = 60.0
 _STATE_AND_START = (0, 19)  # fields of /proc/<pid>/stat after the command's name
 
 
@@ -36,6 +39,21 @@ def is_gone(holder: str) -> bool:
     if machine != _machine() or not rest.isdigit():
         return False
     return _started(int(rest)) != holder.rpartition("/")[2]
+
+
+class HeldRun(Protocol):
+    """What a row of `training_runs` says of its holder, in every version of the schema."""
+
+    state: str
+    holder: str | None
+    heartbeat_at: datetime | None
+
+
+def is_alive(row: HeldRun, now: datetime, lease: timedelta) -> bool:
+    """Return whether the run of `row` has a holder that may still be writing."""
+    if row.state != "running" or row.holder is None or row.heartbeat_at is None:
+        return False
+    return now - row.heartbeat_at < lease and not is_gone(row.holder)
 
 
 def _machine() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +40,16 @@ def is_gone(holder: str) -> bool:
     if machine != _machine() or not rest.isdigit():
         return False
     return _started(int(rest)) != holder.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What a heartbeat learns: whether somebody asked the run to end, or who took it over."""
+
+    cancel_requested: bool = False
+    """The run ends in order and stays ended."""
+    superseded: str = ""
+    """Why this attempt may not write any more, empty while it may."""
 
 
 class HeldRun(Protocol):

@@ -181,11 +181,11 @@ def record_run(
             (Split.TEST, Policy.AGENT),
         ):
             batch, row = judge(trial.trial_id, split, policy)
-            store.append(trial, batch)
-            store.add_evaluation(trial, row)
+            store.add(trial, batch)
+            store.add(trial, row)
     for batch in batches:
-        store.append(trial, batch)
-    store.add_iteration(
+        store.add(trial, batch)
+    store.add(
         trial,
         IterationRow(
             iteration=1,

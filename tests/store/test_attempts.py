@@ -125,7 +125,7 @@ def test_the_newest_start_takes_a_living_run_over(store):
     with pytest.raises(SupersededError, match="attempt 1 was superseded by attempt 2"):
         store.heartbeat(RUN, 1)
     with pytest.raises(SupersededError):
-        store.append(trial, play(trial.trial_id)[0])
+        store.add(trial, play(trial.trial_id)[0])
     assert row_counts(store.engine) == before
 
 

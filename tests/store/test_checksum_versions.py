@@ -63,8 +63,10 @@ def a_later_version(store, monkeypatch):
         bulk._sqlite_statement.cache_clear()
 
 
-def with_later(batch: RecordBatch) -> RecordBatch:
-    """Return the records with a value in the new column."""
+def with_later(batch):
+    """Return records with a value in the new column, and other rows as they are."""
+    if not isinstance(batch, RecordBatch):
+        return batch
     arrays = {}
     for name, table in zip(
         ("episodes", "steps", "trades", "operations"), RECORD_TABLES, strict=True
@@ -80,8 +82,8 @@ def test_a_new_column_changes_no_checksum_and_no_digest_of_an_old_run(store, mon
     record_run(store, OLD)
     before = verify_run(store.engine, OLD)
     with a_later_version(store, monkeypatch):
-        append = store.append
-        monkeypatch.setattr(store, "append", lambda trial, batch: append(trial, with_later(batch)))
+        add = store.add
+        monkeypatch.setattr(store, "add", lambda trial, payload: add(trial, with_later(payload)))
         record_run(store, NEW)
         versions = {run: list_trials(store.engine, run)[0].checksum_version for run in (OLD, NEW)}
         assert versions == {OLD: 1, NEW: 2}

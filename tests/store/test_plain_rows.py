@@ -25,7 +25,7 @@ ITERATION = IterationRow(
 def test_statistics_have_any_names_and_are_replaced_with_their_row(store):
     trial = begin_run(store)
     for statistics in ({"alpha": 0.5, "loss": 1}, {"alpha": 0.25, "critic_1_loss": 2.0}):
-        store.add_iteration(trial, replace(ITERATION, statistics=statistics))
+        store.add(trial, replace(ITERATION, statistics=statistics))
         (row,) = list_iterations(store.engine, trial.trial_id)
         assert row.statistics == statistics
         assert verify_run(store.engine, RUN).passed
@@ -44,7 +44,7 @@ def test_statistics_have_any_names_and_are_replaced_with_their_row(store):
 def test_a_statistic_without_a_good_name_or_value_is_refused(store, name, value, sentence):
     trial = begin_run(store)
     with pytest.raises(RscError, match=sentence):
-        store.add_iteration(trial, replace(ITERATION, statistics={name: value}))
+        store.add(trial, replace(ITERATION, statistics={name: value}))
     assert list_iterations(store.engine, trial.trial_id) == ()
 
 
@@ -52,9 +52,9 @@ def test_an_undefined_metric_from_outside_must_have_its_reason(store):
     trial = begin_run(store)
     _, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
     with pytest.raises(RscError, match="omega was None, must be finite, or None with a reason"):
-        store.add_evaluation(trial, replace(row, extra_metrics={"omega": None}))
+        store.add(trial, replace(row, extra_metrics={"omega": None}))
     with pytest.raises(RscError, match="sharpe was a column of the table"):
-        store.add_evaluation(trial, replace(row, extra_metrics={"sharpe": 1.0}))
+        store.add(trial, replace(row, extra_metrics={"sharpe": 1.0}))
     for columns in ("value", "undefined"):
         record_run(store, f"{RUN}-{columns}")
         with pytest.raises(sa.exc.IntegrityError):  # the constraint says it, too
@@ -99,10 +99,10 @@ def test_a_named_value_whose_row_is_missing_is_found(store, owner, child):
 def test_metrics_from_outside_are_part_of_the_digest(store):
     trial = begin_run(store)
     batch, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
-    store.append(trial, batch)
+    store.add(trial, batch)
     digests = set()
     for metrics in ({}, {"omega": 1.0}, {"omega": 2.0}, {"tau": 2.0}):
-        store.add_evaluation(trial, replace(row, extra_metrics=metrics))
+        store.add(trial, replace(row, extra_metrics=metrics))
         digests.add(record_digest(store.engine, RUN))
     assert len(digests) == 4
 
@@ -113,7 +113,7 @@ def test_named_values_are_taken_back_with_their_rows(store):
     assert counts["iteration_statistics"] == 2
     assert counts["evaluation_metrics"] == 6
     cut = ResumePoint(iteration=0, open_episodes=np.zeros(0, EPISODE_DTYPE))
-    store.rewind(recorded.trial, cut)
+    store.roll_back(recorded.trial, cut)
     counts = row_counts(store.engine)
     assert (counts["iteration_statistics"], counts["evaluation_metrics"]) == (0, 0)
     assert list_evaluations(store.engine, recorded.trial.trial_id) == ()

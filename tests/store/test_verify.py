@@ -285,7 +285,7 @@ def test_a_running_episode_of_an_ended_trial_is_found(store):
 def test_episodes_that_a_lost_start_left_running_wait_for_the_next(store):
     trial = begin_run(store)
     for batch in play(trial.trial_id, interrupted=False):
-        store.append(trial, batch)
+        store.add(trial, batch)
     assert store.begin_attempt(RUN, "elsewhere/2/2", take_over=True) == 2
     again = store.create_trial(RUN, attempt=2, fold=0, seed=1, parameters={"a": 1})
     assert again == trial.trial_id
@@ -386,7 +386,7 @@ def test_an_evaluation_that_flatters_is_found_even_with_a_fitting_checksum(store
 
 def test_a_trial_that_did_not_complete_in_a_completed_run_is_found(store):
     trial = begin_run(store)
-    store.append(trial, play(trial.trial_id)[0])
+    store.add(trial, play(trial.trial_id)[0])
     store.finish_run(RUN, 1, RunState.COMPLETED)
     told = [str(f) for f in verify_run(store.engine, RUN).findings]
     assert f"trials (trial_id {trial.trial_id}): state was running, must be completed" in told[0]

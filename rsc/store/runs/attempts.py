@@ -67,19 +67,6 @@ class AttemptFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """What a heartbeat learns.
-
-    Attributes
-    ----------
-    cancel_requested : bool
-        Whether somebody asked the run to end; it ends in order and stays ended.
-    """
-
-    cancel_requested: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """A row of `attempts`.
 

@@ -17,12 +17,11 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.errors import TemporaryError, UserError
 from rsc.retry import retry_temporary
-from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, Heartbeat, is_alive
 from rsc.store.runs.attempts import (
     OUTCOME_OF_STATE,
     AttemptFacts,
     AttemptOutcome,
-    Heartbeat,
     end_attempt,
     insert_attempt,
     note_pods,

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.trading.records import Policy, Split
+from rsc.trading.records import Policy, RecordBatch, Split
 
 
 class RunState(StrEnum):
@@ -185,6 +185,10 @@ class CheckpointRow:
     digest: str
     size_bytes: int
     environment_steps: int
+
+
+# What a trial records.
+Payload: TypeAlias = RecordBatch | IterationRow | EvaluationRow | CheckpointRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

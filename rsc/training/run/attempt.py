@@ -33,7 +33,7 @@ from rsc.store.schema.engine import portable_url
 from rsc.training.checkpoints.local import CheckpointStore
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import is_loss, local_ray
-from rsc.training.recording.recorder import Recorder
+from rsc.training.recording import Recorder
 from rsc.training.run.results import RunResult, final_metrics, try_statistics
 from rsc.training.run.stopping import RunInterruptedError, StopController, StopReason
 from rsc.training.trial.data_checks import Prepared

@@ -42,10 +42,11 @@ e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (do
 	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n $(E2E_WORKERS) $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
-	$(BIN)/ruff format --check rsc tests benchmarks docker
-	$(BIN)/ruff check rsc tests benchmarks docker
+	$(BIN)/ruff format --check rsc tests benchmarks docker scripts
+	$(BIN)/ruff check rsc tests benchmarks docker scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/house.py
 	$(BIN)/vulture
 # Tests are no users here: what only they call is dead.
 	! $(BIN)/vulture --min-confidence 60 rsc benchmarks | grep -E 'unused (function|class|import)'
@@ -55,8 +56,8 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
-	$(BIN)/ruff format rsc tests benchmarks docker
-	$(BIN)/ruff check --fix rsc tests benchmarks docker
+	$(BIN)/ruff format rsc tests benchmarks docker scripts
+	$(BIN)/ruff check --fix rsc tests benchmarks docker scripts
 
 bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed bar is an error
 	@missed=0; for name in simulator dqn recording reset; do \

@@ -125,7 +125,8 @@ def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path):
 # Python that runs in a start before it trains: something happens to it in an iteration.
 IN_ITERATION = """
 import os, signal
-from rsc.training import checkpoints, trial
+from rsc.training.checkpoints import local as checkpoints
+from rsc.training.trial import trial
 
 iterate, replace = trial.Trial._iterate, checkpoints._replace
 

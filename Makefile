@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast kind e2e check format bench manifests lock image clean
+.PHONY: help setup train test soak test-fast kind e2e check format bench manifests lock image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,10 +28,13 @@ train: $(VENV)/.ready ## train an agent on real prices, judge it, write the repo
 	$(BIN)/rsc report last
 
 test: $(VENV)/.ready ## run every test that needs no cluster (scripts/tools.sh .tools: none is skipped)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster and not soak' $(PYTEST_ARGS)
+
+soak: $(VENV)/.ready ## run the long repetitions: ten kills, more seeds, more shapes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'soak and not cluster' $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault and not cluster' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault and not soak and not cluster' $(PYTEST_ARGS)
 
 kind: ## make a cluster for the end-to-end tests: kind, KubeRay and the image (scripts/kind.sh)
 	scripts/kind.sh

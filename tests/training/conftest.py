@@ -1,4 +1,4 @@
-"""Helper modules of this folder and of the store's tests by name, and an end to whatever a test has started."""
+"""Helper modules by name, and an end to whatever a test has started."""
 
 from __future__ import annotations
 

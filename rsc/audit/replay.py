@@ -269,7 +269,7 @@ class Replay:
         wrong: NDArray[np.bool_],
         source: str,
     ) -> None:
-        self._findings.differ(table, records, column, expected, wrong, source)
+        self._findings.add_mismatch(table, records, column, expected, wrong, source)
 
 
 def _running_sum(values: Floats, begins: NDArray[np.bool_]) -> Floats:

@@ -43,7 +43,7 @@ from rsc.store.runs.attempts import AttemptOutcome, attempts_in
 from rsc.store.runs.plain_rows import NAMED_VALUES, Named, named_values, plain_checksum
 from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import TrialTotals, seal
+from rsc.store.runs.totals import TrialTotals, trial_totals
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import JsonDocument
 from rsc.store.schema.engine import check_schema, reading
@@ -122,7 +122,7 @@ def verify_run(
         attempts = check_attempts(connection, run, findings)
         resumable = _left_a_rest(connection, run)
         for trial in _of_known_versions(trials, findings):
-            _check_seal(connection, trial, findings)
+            _check_totals(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
             digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
@@ -139,7 +139,7 @@ def verify_run(
             check_evaluations(connection, trial.trial_id, findings, ended=whole)
     return VerifyResult(
         run_id=run_id,
-        findings=tuple(findings.told),
+        findings=tuple(findings.shown),
         total=findings.total,
         episode_count=episodes,
         step_count=steps,
@@ -206,11 +206,11 @@ def _of_known_versions(trials: tuple[TrialRow, ...], findings: Findings) -> Iter
         yield replace(trial, checksum_version=CHECKSUM_VERSION)
 
 
-def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+def _check_totals(connection: Connection, trial: TrialRow, findings: Findings) -> None:
     """Compare what an ended trial holds with what it held when it ended."""
     if trial.digest is None:
         return
-    now = seal(connection, trial.trial_id)
+    now = trial_totals(connection, trial.trial_id)
     for field in fields(TrialTotals):
         was, found = getattr(trial, field.name), getattr(now, field.name)
         if was != found:

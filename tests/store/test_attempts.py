@@ -103,7 +103,7 @@ def test_an_attempt_that_never_ended_is_lost_when_the_next_begins(store):
     assert store.begin_attempt(RUN, "elsewhere/2/2", take_over=True) == 2
     first, second = list_attempts(store.engine, RUN)
     assert (first.outcome, first.ended_at) == (AttemptOutcome.LOST, heartbeat_at)
-    assert first.reason == "it did not say how it ended; attempt 2 followed"
+    assert first.reason == "no end was recorded; superseded by attempt 2"
     assert second.outcome is AttemptOutcome.RUNNING
 
 

@@ -18,7 +18,7 @@ from rsc.audit.replay import replayer
 from rsc.audit.verify import verify_run
 from rsc.store.records.reading import read_rows
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import plain_checksum
+from rsc.store.runs.totals import plain_checksum
 from rsc.store.runs.writes import open_store
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import UtcTimestamp

@@ -21,7 +21,7 @@ from rsc.errors import RscError
 from rsc.store.records.checksum import float_bits, integer_bits, mix, text_bits
 from rsc.store.records.checksum_versions import checksummed
 from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
-from rsc.trading.records import NULL_INDEX, NULL_STAMP
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP
 
 TRIAL_SHIFT = 40
 _MICROSECOND = 1000
@@ -95,7 +95,7 @@ def prepare(
         if column.kind is ColumnKind.FLOAT:
             array = array + 0.0
         elif column.kind is ColumnKind.TIMESTAMP:
-            array = np.where(array == NULL_STAMP, NULL_STAMP, array // _MICROSECOND)
+            array = np.where(array == NULL_TIMESTAMP, NULL_TIMESTAMP, array // _MICROSECOND)
         values[column.name] = array
     _check(table, values, instruments, trial_id)
     checksum = checksums(table, values, instruments, checksum_version)
@@ -183,7 +183,7 @@ def iso_texts(microseconds: NDArray[np.int64]) -> NDArray[np.object_]:
 
 def _timestamp_values(array: NDArray[np.int64]) -> list[str | None]:
     unique, inverse = np.unique(array, return_inverse=True)
-    null = unique == NULL_STAMP
+    null = unique == NULL_TIMESTAMP
     texts = iso_texts(np.where(null, 0, unique))
     texts[null] = None
     return texts[inverse].tolist()  # type: ignore[no-any-return]
@@ -243,7 +243,9 @@ def is_null(column: Column, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(len(array), dtype=bool)
     if column.kind is ColumnKind.FLOAT:
         return np.asarray(np.isnan(array))
-    return np.asarray(array == (NULL_STAMP if column.kind is ColumnKind.TIMESTAMP else NULL_INDEX))
+    return np.asarray(
+        array == (NULL_TIMESTAMP if column.kind is ColumnKind.TIMESTAMP else NULL_INDEX)
+    )
 
 
 def _patterns(prepared: Prepared) -> NDArray[np.int64]:

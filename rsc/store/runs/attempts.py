@@ -130,7 +130,7 @@ def insert_attempt(
         .values(
             outcome=AttemptOutcome.LOST,
             ended_at=run.heartbeat_at or now,
-            reason=f"it did not say how it ended; attempt {attempt} followed",
+            reason=f"no end was recorded; superseded by attempt {attempt}",
         )
     )
     connection.execute(

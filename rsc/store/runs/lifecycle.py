@@ -28,7 +28,7 @@ from rsc.store.runs.attempts import (
 )
 from rsc.store.runs.fencing import fence, known_run, require_running, run_row
 from rsc.store.runs.rows import NewRun, RunState
-from rsc.store.runs.sealing import end_trials, reopen_trials
+from rsc.store.runs.totals import end_trials, reopen_trials
 from rsc.store.schema import tables
 from rsc.store.schema.engine import server_now, writing
 
@@ -242,8 +242,8 @@ class RunLifecycle:
     ) -> None:
         """End the run; completed is final, interrupted and failed can be resumed.
 
-        Its unfinished trials and tries end as it does, and the trials are sealed: what is
-        missing later is found in them, too.
+        Its unfinished trials and tries end as it does, and the trials get their totals:
+        what is missing later is found in them, too.
 
         Parameters
         ----------

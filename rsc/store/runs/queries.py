@@ -116,7 +116,7 @@ def find_run(engine: Engine, run_id: str) -> RunRow:
     Raises
     ------
     UserError
-        When it does not exist, with the id it may have been meant.
+        When it does not exist; it names the closest known id.
     """
     with reading(engine) as connection:
         return run_in(connection, run_id)

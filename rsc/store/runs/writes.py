@@ -40,7 +40,7 @@ from rsc.store.runs.rows import (
     TrialContext,
     TryRow,
 )
-from rsc.store.runs.sealing import seal
+from rsc.store.runs.totals import trial_totals
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
 from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES
@@ -217,7 +217,7 @@ class SqlRunStore(RunLifecycle):
     def finish_trial(
         self, trial: TrialContext, state: RunState, *, best_iteration: int | None = None
     ) -> None:
-        """End the trial and seal what it holds: counts and digest go into its row."""
+        """End the trial; counts and digest of what it holds go into its row."""
         trials = tables.trials
 
         def finish(connection: Connection) -> None:
@@ -228,7 +228,7 @@ class SqlRunStore(RunLifecycle):
                 .values(
                     state=state,
                     best_iteration=best_iteration,
-                    **asdict(seal(connection, trial.trial_id)),
+                    **asdict(trial_totals(connection, trial.trial_id)),
                 )
             )
 

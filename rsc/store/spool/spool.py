@@ -40,7 +40,7 @@ from rsc.trading.records import (
 )
 
 _SUFFIX = ".write"
-_SEAL_BYTES = 32
+_DIGEST_BYTES = 32
 _ARRAYS = {
     "episodes": EPISODE_DTYPE,
     "steps": STEP_DTYPE,
@@ -87,8 +87,8 @@ def from_bytes(data: bytes) -> Write:
     ValueError
         When the bytes are not whole.
     """
-    data, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
-    if hashlib.sha256(data).digest() != seal:
+    data, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
         raise ValueError("the checksum at its end does not fit")
     line, _, body = data.partition(b"\n")
     header = json.loads(line)

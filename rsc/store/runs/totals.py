@@ -1,7 +1,7 @@
 """What a trial held when it ended, so that a row that is missing later is found.
 
-The seal is a handful of counts and one SHA-256 over keys and checksums of the rows
-that stand for the rest: an episode row sums its steps, operations and trades. It is
+Its totals are a handful of counts and one SHA-256 over keys and checksums of the rows
+that stand for the rest: an episode row sums its steps, operations and trades. They are
 cheap enough to take at the end of every trial, whatever the number of steps.
 """
 
@@ -32,8 +32,8 @@ class TrialTotals:
     digest: str
 
 
-def seal(connection: Connection, trial_id: int) -> TrialTotals:
-    """Return the seal of what the trial holds now.
+def trial_totals(connection: Connection, trial_id: int) -> TrialTotals:
+    """Return counts and digest of what the trial holds now.
 
     `step_count` counts all steps taken, recorded or not.
     """
@@ -69,14 +69,14 @@ def seal(connection: Connection, trial_id: int) -> TrialTotals:
 
 
 def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
-    """End the unfinished trials and tries of a run as the run ended, and seal the trials."""
+    """End the unfinished trials and tries of a run as the run ended, with their totals."""
     trials, tries = tables.trials, tables.tries
     unfinished = sa.and_(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
     for trial_id in connection.execute(sa.select(trials.c.trial_id).where(unfinished)).scalars():
         connection.execute(
             trials.update()
             .where(trials.c.trial_id == trial_id)
-            .values(state=state, **asdict(seal(connection, trial_id)))
+            .values(state=state, **asdict(trial_totals(connection, trial_id)))
         )
     connection.execute(
         tries.update()
@@ -86,7 +86,7 @@ def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
 
 
 def reopen_trials(connection: Connection, run_id: str) -> None:
-    """Let the unfinished trials of a run go on: they are sealed anew when they end."""
+    """Let the unfinished trials of a run go on: their totals are taken anew when they end."""
     trials = tables.trials
     connection.execute(
         trials.update()

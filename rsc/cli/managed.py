@@ -185,8 +185,8 @@ def keep_report(run_id: str, database: str | None, storage: str) -> None:
 
     if not is_object_uri(storage):
         return
+    from rsc.analysis.database import open_records
     from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
     from rsc.reports.html import render_report
     from rsc.training.checkpoints.storage import Storage
 

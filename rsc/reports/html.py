@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from rsc.analysis.judgement import judged
 from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.reports import formats, summary
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
@@ -29,7 +30,6 @@ from rsc.reports.tables import (
     TradeRow,
     cost_rows,
     extreme_trades,
-    judged,
     last_trades,
     metric_table,
     trade_rows,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rsc.analysis.judgement import judged
 from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
@@ -16,7 +17,6 @@ from rsc.reports.summary import early_ends, findings, headlines
 from rsc.reports.tables import (
     cost_rows,
     extreme_trades,
-    judged,
     last_trades,
     metric_table,
     sharpe_text,

@@ -236,7 +236,7 @@ def _checked(config: RunConfig) -> dict[str, Any]:
     from rsc.training.trial.data_checks import prepare
 
     prepared = prepare(config, look_ahead_samples=_PROOF_SAMPLES)
-    market = prepared.market(config, prepared.folds[0])
+    market = prepared.market(prepared.folds[0])
     return {
         "instruments": [_facts(one, config) for one in prepared.bars],
         "feature_names": list(market.feature_names),

@@ -43,7 +43,7 @@ def upgrade(database: DatabaseOption = None, *, json: JsonOption = False) -> Non
 @_app.command(epilog=examples("rsc db check", "rsc db check --json"))
 def check(database: DatabaseOption = None, *, json: JsonOption = False) -> None:
     """Connect, and check that the schema is the one this version works with."""
-    from rsc.cli.database_access import require_database
+    from rsc.analysis.database import require_database
     from rsc.store.schema.engine import check_schema, current_revision, probe
     from rsc.store.schema.failures import address
 

@@ -56,7 +56,7 @@ def evaluate(
     test split is judged once, after training. Needs the prices where they were, and loads
     torch and a local Ray although it trains nothing.
     """
-    from rsc.cli.database_access import open_records
+    from rsc.analysis.database import open_records
     from rsc.log import configure_logging
 
     with open_records(database) as records:
@@ -83,8 +83,8 @@ def _split(split: Split) -> Any:
 
 def _recorded(engine: Any, run_id: str, split: Split) -> tuple[set[int], Performance]:
     """Return the folds that were judged on the split, and what the database says of the agent."""
+    from rsc.analysis.judgement import judgements
     from rsc.analysis.load import load_report
-    from rsc.cli.terminal.results import judgements
     from rsc.trading.records import Policy
 
     data = load_report(engine, run_id)

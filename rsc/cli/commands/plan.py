@@ -30,8 +30,6 @@ from rsc.errors import UserError
 
 if TYPE_CHECKING:
     from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan
-    from rsc.cluster.manifest.rayjob import Submission
-    from rsc.config.run import RunConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -61,15 +59,16 @@ def plan(
     """
     from rsc.cluster.manifest.capacity import make_plan
     from rsc.cluster.manifest.rayjob import rayjob_of
+    from rsc.cluster.manifest.run_objects import run_objects
     from rsc.config.load import load_run_config
 
     config = load_run_config(file, override or [])
-    objects, _ = prepare(
+    objects, _ = run_objects(
         config,
         read_documents(manifest),
         shipped=manifest is None,
         samplers=samplers,
-        resource=resource,
+        resources=resource or (),
     )
     found = make_plan(config, rayjob_of(objects), prices=read_prices(price))
     if json:
@@ -77,48 +76,6 @@ def plan(
     else:
         print_plan(found)
     refuse(found, as_json=json)
-
-
-def prepare(
-    config: RunConfig,
-    documents: tuple[dict[str, Any], ...],
-    *,
-    shipped: bool,
-    samplers: int | None,
-    resource: list[str] | None,
-    run_id: str = "run",
-    name: str | None = None,
-    namespace: str = "default",
-    image: str | None = None,
-    storage: str | None = None,
-) -> tuple[tuple[dict[str, Any], ...], Submission]:
-    """Return the objects of a run and what was filled in.
-
-    The shipped manifest is for any run, so its sampler groups get the size this run needs;
-    a manifest of the user's is a limit that stays, unless `samplers` says otherwise.
-    """
-    from dataclasses import replace
-
-    from rsc.cluster.manifest.capacity import samplers_needed
-    from rsc.cluster.manifest.rayjob import Submission, fill, parse_resource, rayjob_name, rayjob_of
-    from rsc.config.load import dump_yaml
-
-    submission = Submission(
-        name=rayjob_name(name or config.name, run_id),
-        run_id=run_id,
-        namespace=namespace,
-        train_yaml=dump_yaml(config),
-        image=image,
-        storage=storage,
-        samplers=samplers,
-        resources=tuple(parse_resource(text) for text in resource or []),
-    )
-    objects = fill(documents, submission)
-    if samplers is None and shipped:
-        needed = samplers_needed(config, rayjob_of(objects))
-        submission = replace(submission, samplers=needed)
-        objects = fill(documents, submission)
-    return objects, submission
 
 
 def print_plan(plan: Plan) -> None:

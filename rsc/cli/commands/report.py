@@ -41,8 +41,8 @@ def report(
 
     The file needs no network and no other file: send it, keep it, open it in any browser.
     """
+    from rsc.analysis.database import open_records
     from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
 
     with open_records(database) as records:
         run_id = records.resolve(run)

@@ -16,7 +16,7 @@ from rsc.cli.terminal.output import Column, number_column, print_json, print_tab
 from rsc.errors import UserError
 
 if TYPE_CHECKING:
-    from rsc.cli.database_access import Records
+    from rsc.analysis.database import Records
     from rsc.store.runs.reset import ResetPlan, ResetScope
 
 _AGE = re.compile(r"^([0-9]{1,9})(m|h|d|w)$")
@@ -68,7 +68,7 @@ def reset(
     tries stays: a try that was made stays a try. Checkpoints on disk stay, too.
     With --exact a run that is not there is no error: it may have been removed before.
     """
-    from rsc.cli.database_access import open_records
+    from rsc.analysis.database import open_records
     from rsc.store.runs import reset as store
 
     age = _age(older_than) if older_than is not None else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsc.analysis.state import state_of
+from rsc.analysis.state import state_of, test_return
 from rsc.cli.terminal.numbers import count, duration, moment, signed_percent
 from rsc.cli.terminal.options import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
 from rsc.cli.terminal.output import (
@@ -21,7 +21,7 @@ from rsc.cli.terminal.output import (
 )
 
 if TYPE_CHECKING:
-    from rsc.cli.database_access import Records
+    from rsc.analysis.database import Records
     from rsc.store.runs.queries import RunRow, TrialRow
 
 
@@ -41,7 +41,7 @@ def runs(
     json: JsonOption = False,
 ) -> None:
     """List the runs of the database, the newest first."""
-    from rsc.cli.database_access import missing_file, open_records
+    from rsc.analysis.database import missing_file, open_records
 
     found: tuple[RunRow, ...] = ()
     if missing_file(database) is None:
@@ -67,8 +67,8 @@ def runs(
 
 def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption = False) -> None:
     """Show one run: its facts, its folds, and the agent beside the baselines."""
+    from rsc.analysis.database import open_records
     from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
     from rsc.cli.terminal.attempts import attempt_document, print_attempts
     from rsc.cli.terminal.results import judgement_document, print_judgements
     from rsc.store.runs.attempts import list_attempts
@@ -124,20 +124,8 @@ def _run_cells(run: RunRow) -> list[str]:
         run.name,
         state_of(run),
         moment(run.started_at),
-        signed_percent(_test_return(run.final_metrics)),
+        signed_percent(test_return(run)),
     ]
-
-
-def _test_return(metrics: Mapping[str, Any] | None) -> float | None:
-    """Return the agent's return over the test splits of all folds, one after the other."""
-    growth = 1.0
-    folds = (metrics or {}).get("folds") or []
-    for fold in folds:
-        part = fold.get("test", {}).get("agent", {}).get("total_return")
-        if part is None:
-            return None
-        growth *= 1 + part
-    return growth - 1 if folds else None
 
 
 def _facts(

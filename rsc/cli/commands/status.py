@@ -31,9 +31,9 @@ from rsc.cli.terminal.output import (
 from rsc.errors import CheckFailedError, TemporaryError
 
 if TYPE_CHECKING:
-    from rsc.cli.run_progress import Recorded
+    from rsc.analysis.progress import Progress
+    from rsc.analysis.state import Recorded
     from rsc.cluster.api.client import Cluster
-    from rsc.cluster.diagnosis.driver_log import Progress
     from rsc.cluster.observed import Json, Observed
     from rsc.cluster.runs.views import Phase
 
@@ -121,7 +121,7 @@ def status(
 
 def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json, Phase]]:
     """Return the runs with their phases; the database is asked where one is to be told apart."""
-    from rsc.cli.run_progress import read_states
+    from rsc.analysis.state import read_states
     from rsc.cluster.observed import Observed, run_id_of
     from rsc.cluster.runs.views import Phase, phase_of
 
@@ -168,7 +168,7 @@ def _list(
 def _look(
     cluster: Cluster, rayjob: Json, database: str | None, prices: dict[str, float]
 ) -> _Status:
-    from rsc.cli.run_progress import Recorded, read_recorded
+    from rsc.analysis.state import Recorded, read_recorded
     from rsc.cluster.diagnosis.driver_log import read_progress
     from rsc.cluster.observed import run_id_of
     from rsc.cluster.runs.logs import driver_log

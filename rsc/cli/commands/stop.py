@@ -45,7 +45,7 @@ def stop(
     The request goes through the database and is heard within seconds. A run that is ended
     so is cancelled: its managed starts exit 0, and only --resume goes on with it.
     """
-    from rsc.cli.database_access import open_records
+    from rsc.analysis.database import open_records
     from rsc.store.runs.writes import SqlRunStore
 
     with open_records(database) as records:

@@ -93,21 +93,22 @@ def submit(
     Everything that can be refused is refused before a pod exists: the YAML, a demand that
     the groups cannot meet, a missing Secret. It returns when the RayJob is made.
     """
-    from rsc.cli.commands.plan import prepare, refuse
+    from rsc.cli.commands.plan import refuse
     from rsc.cluster.manifest.capacity import make_plan
     from rsc.cluster.manifest.rayjob import rayjob_of
+    from rsc.cluster.manifest.run_objects import run_objects
     from rsc.config.load import load_run_config
     from rsc.config.run_ids import new_run_id
 
     config = load_run_config(file, override or [])
     documents = read_documents(manifest)
     cluster = None if dry_run else connect(namespace, context)
-    objects, submission = prepare(
+    objects, submission = run_objects(
         config,
         documents,
         shipped=manifest is None,
         samplers=samplers,
-        resource=resource,
+        resources=resource or (),
         run_id=run_id or new_run_id(),
         name=name,
         namespace=cluster.namespace if cluster else namespace or "default",

@@ -27,11 +27,10 @@ from rsc.cli.terminal.output import (
     say,
     stderr_console,
 )
-from rsc.errors import CheckFailedError, UserError
+from rsc.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from rsc.audit.verify import ReplayFunction, VerifyResult
-    from rsc.config.run import RunConfig
+    from rsc.audit.verify import VerifyResult
 
 _FAILED_HINT = (
     "A value was changed after it was written, or rows are missing; nothing was repaired."
@@ -64,41 +63,19 @@ def verify(
     Exit code 3 if anything is wrong, with the first offending rows by table and key.
     --replay needs the prices of the run where they were.
     """
+    from rsc.analysis.database import open_records
+    from rsc.audit.replay import replay_function
     from rsc.audit.verify import verify_run
-    from rsc.cli.database_access import open_records
     from rsc.store.runs.queries import find_run
 
     with open_records(database) as records:
         found = find_run(records.engine, records.resolve(run, exact=exact))
-        function = _replay_function(found) if replay else None
+        function = replay_function(found) if replay else None
         with _counting(quiet=quiet) as progress:
             result = verify_run(records.engine, found.run_id, function, progress=progress)
     if json:
         print_json({**_document(result)})
     _tell(result, json=json)
-
-
-def _replay_function(run: Any) -> ReplayFunction:
-    """Load the prices of the run, which must be those it was trained on."""
-    from rsc.audit.replay import replayer
-    from rsc.config.load import config_from_mapping
-    from rsc.config.run import RunConfig
-    from rsc.market.build import build_market, market_digest
-    from rsc.market.prices.sources import load_bars
-    from rsc.market.splits import make_folds
-
-    config: RunConfig = config_from_mapping(RunConfig, run.config, f"run {run.run_id}")
-    bars = load_bars(config.data)
-    digest = market_digest(bars)
-    if digest != run.data_digest:
-        message = (
-            f"run {run.run_id}: the prices had the digest {digest[:16]}, must have "
-            f"{run.data_digest[:16]} as when it was trained"
-        )
-        raise UserError(message, "Put the old price files back, or verify without --replay.")
-    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
-    market = build_market(bars, config.features, folds[0], config.data.periods_per_year)
-    return replayer(market, config.trading)
 
 
 def _document(result: VerifyResult) -> dict[str, Any]:

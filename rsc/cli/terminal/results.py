@@ -40,8 +40,8 @@ def print_result(database: str | None, run_id: str, *, json: bool) -> None:
     json : bool
         Whether to write a document.
     """
+    from rsc.analysis.database import open_records
     from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
 
     with open_records(database) as records:
         data = load_report(records.engine, run_id)
@@ -52,15 +52,9 @@ def print_result(database: str | None, run_id: str, *, json: bool) -> None:
     say(f"run {run_id}: rsc show {run_id} has the rest, rsc report {run_id} draws it")
 
 
-def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
-    """Return the performance of every policy by the name of the split, the test first."""
-    from rsc.reports.tables import judged
-
-    return {split.split.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
-
-
 def judgement_document(data: ReportData) -> dict[str, Any]:
     """Return the judgements as plain values: split, policy, metric."""
+    from rsc.analysis.judgement import judgements
     from rsc.reports.summary import early_ends
 
     return {
@@ -83,6 +77,7 @@ def judgement_document(data: ReportData) -> dict[str, Any]:
 
 def print_judgements(data: ReportData) -> None:
     """Write one table for each split that was judged."""
+    from rsc.analysis.judgement import judgements
     from rsc.reports.summary import early_ends
 
     found = judgements(data)

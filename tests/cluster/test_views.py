@@ -183,7 +183,7 @@ def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch
     runs = tuple({**_run(f"a-{i}", str(i)), "status": status_} for i in (1, 2, 3))
     assert [phase for _, phase in status._phases(runs, None)] == ["ended"] * 3
     states = {"1": "completed", "2": "cancelled"}
-    monkeypatch.setattr("rsc.analysis.state.read_states", lambda database: states)
+    monkeypatch.setattr("rsc.cli.commands.status.read_states", lambda database: states)
     known = [phase for _, phase in status._phases(runs, "sqlite://")]
     assert known == ["completed", "cancelled", "ended"]
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from rsc import api
+from rsc.analysis.comparison import Comparison, Difference, SplitComparison
+from rsc.cli.commands.config import print_differences
 from rsc.cli.terminal.numbers import probability, ratio_with_interval
-from rsc.cli.terminal.options import JUDGE_PANEL, DatabaseOption, JsonOption, examples
-from rsc.cli.terminal.output import NOTHING, Column, number_column, print_json, print_table, say
-from rsc.errors import UserError
+from rsc.cli.terminal.options import DatabaseOption, JsonOption, examples
+from rsc.cli.terminal.output import NOTHING, Column, emit, number_column, print_table, say
+from rsc.cli.terminal.results import performance_cells, sharpe_notes
 
-if TYPE_CHECKING:
-    from rsc.analysis.comparison import Comparison, Difference, SplitComparison
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples("rsc compare RUN RUN", "rsc compare last 20261122-1815 --json")
-    app.command(rich_help_panel=JUDGE_PANEL, epilog=epilog)(compare)
+app = typer.Typer()
 
 
+@app.command(epilog=examples("rsc compare RUN RUN", "rsc compare last 20261122-1815 --json"))
 def compare(
     runs: Annotated[
         list[str],
@@ -33,26 +30,11 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare runs: performance side by side, the difference with its p, settings that differ."""
-    from rsc.analysis.comparison import compare_runs
-    from rsc.analysis.database import open_records
-
-    if len(runs) < 2:
-        raise UserError(
-            f"{len(runs)} run was given, must be two or more",
-            "Give two or more: rsc compare RUN RUN",
-        )
-    with open_records(database) as records:
-        found = compare_runs(records.engine, [records.resolve(run) for run in runs])
-    if json:
-        print_json(found)
-        return
-    _print(found)
+    found = api.compare(*runs, database=database)
+    emit(found, lambda: _print(found), json=json)
 
 
 def _print(found: Comparison) -> None:
-    from rsc.cli.commands.config import print_differences
-    from rsc.cli.terminal.results import performance_cells, sharpe_notes
-
     first = found.runs[0]
     for split in found.splits:
         columns = (
@@ -66,7 +48,7 @@ def _print(found: Comparison) -> None:
     if not found.splits:
         say("the runs share no split on which all of them were judged")
     for run_id, rows_of in found.settings.items():
-        print_differences([(r.key, r.left, r.right) for r in rows_of], (first, run_id))
+        print_differences(rows_of, (first, run_id))
 
 
 def _print_split_differences(split: SplitComparison, first: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ManifestOption,
     PriceOption,
     ResourceOption,
@@ -20,28 +19,29 @@ from rsc.cli.terminal.options import FileArgument, JsonOption, OverrideOption, e
 from rsc.cli.terminal.output import (
     NOTHING,
     Column,
+    emit,
     number_column,
     print_facts,
-    print_json,
     print_table,
     say,
 )
-from rsc.errors import UserError
+from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan, make_plan
+from rsc.cluster.manifest.rayjob import rayjob_of
+from rsc.cluster.manifest.run_objects import run_objects
+from rsc.cluster.quantities import memory_text
+from rsc.config.load import load_run_config
+from rsc.errors import ExitCode, UserError
 
-if TYPE_CHECKING:
-    from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc plan run.yaml",
         "rsc plan run.yaml --set resources.num_env_runners=8",
         "rsc plan run.yaml --price head=0.1 --price learner=1.2 --price sampler=0.05",
     )
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(plan)
-
-
+)
 def plan(
     file: FileArgument,
     override: OverrideOption = None,
@@ -57,11 +57,6 @@ def plan(
     Refuses a demand that can never be met, which Ray would wait for without end. Prints
     the pods it will hold, and for how long at most.
     """
-    from rsc.cluster.manifest.capacity import make_plan
-    from rsc.cluster.manifest.rayjob import rayjob_of
-    from rsc.cluster.manifest.run_objects import run_objects
-    from rsc.config.load import load_run_config
-
     config = load_run_config(file, override or [])
     objects, _ = run_objects(
         config,
@@ -71,10 +66,7 @@ def plan(
         resources=resource or (),
     )
     found = make_plan(config, rayjob_of(objects), prices=read_prices(price))
-    if json:
-        print_json(plan_document(found))
-    else:
-        print_plan(found)
+    emit(plan_document(found), lambda: print_plan(found), json=json)
     refuse(found, as_json=json)
 
 
@@ -105,8 +97,6 @@ def _bundle_cells(bundle: Bundle) -> list[str]:
 
 
 def _holding_cells(hold: Allocation) -> list[str]:
-    from rsc.cluster.quantities import memory_text
-
     group = hold.group
     gpu = f"{group.gpu:g}" if group.gpu else NOTHING
     memory = memory_text(group.memory) if group.memory else NOTHING
@@ -151,6 +141,6 @@ def refuse(plan: Plan, *, as_json: bool = False) -> None:
         # The document is out: one is all that stdout may hold.
         for sentence in plan.refusals:
             say(f"error: {sentence}")
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     hint = "\n".join([f"{len(others)} more:", *(f"  {text}" for text in others)] if others else [])
     raise UserError(first, hint or "Change the run (--set) or the groups (--resource, --samplers).")

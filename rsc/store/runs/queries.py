@@ -30,7 +30,15 @@ from rsc.store.runs.rows import (
     TryRow,
 )
 from rsc.store.schema import tables
-from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES, RecordTable
+from rsc.store.schema.columns import (
+    EPISODES,
+    OPERATIONS,
+    POLICIES,
+    SPLITS,
+    STEPS,
+    TRADES,
+    RecordTable,
+)
 from rsc.store.schema.engine import reading, server_now
 from rsc.trading.records import EPISODE_NUMBER_MASK, Policy, Split
 
@@ -261,6 +269,11 @@ def read_steps(engine: Engine, episode_id: int) -> NDArray[np.void]:
 def read_trades(engine: Engine, episode_id: int) -> NDArray[np.void]:
     """Return the trades of an episode, in order, as TRADE_DTYPE."""
     return _of_episode(engine, TRADES, episode_id)
+
+
+def read_operations(engine: Engine, episode_id: int) -> NDArray[np.void]:
+    """Return the operations of an episode, in order, as OPERATION_DTYPE."""
+    return _of_episode(engine, OPERATIONS, episode_id)
 
 
 def _of_episode(engine: Engine, table: RecordTable, episode_id: int) -> NDArray[np.void]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rsc.trading.records import (
     EPISODE_DTYPE,
+    EPISODE_METRICS,
     OPERATION_DTYPE,
     STEP_DTYPE,
     TRADE_DTYPE,
@@ -66,9 +67,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordTable:
-    """One table of records: its name, its dtype, its key and its columns in dtype order."""
+    """One table of records: its name, its dtype, its key and its columns in dtype order.
+
+    `batch_field` is where a `RecordBatch` has its records.
+    """
 
     name: str
+    batch_field: str
     dtype: np.dtype[np.void]
     key: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -103,19 +108,7 @@ _CODES: dict[tuple[str, str], dict[int, str]] = {
     ("trades", "side"): _upper(Side),
     ("trades", "exit_cause"): CLOSINGS,
 }
-# Null while an episode runs; of these the metrics may stay null for ever.
-EPISODE_METRICS = (
-    "total_return",
-    "volatility",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "win_rate",
-    "profit_factor",
-    "turnover",
-    "average_exposure",
-    "time_in_market",
-)
+# Null while an episode runs; its metrics may stay null for ever.
 EPISODE_TOTALS = (
     "end_bar_index",
     "end_timestamp",
@@ -150,7 +143,9 @@ def _kind(table: str, name: str, dtype: np.dtype[np.generic]) -> ColumnKind:
     return ColumnKind.FLOAT if dtype.kind == "f" else ColumnKind.INTEGER
 
 
-def _record_table(name: str, dtype: np.dtype[np.void], *key: str) -> RecordTable:
+def _record_table(
+    name: str, dtype: np.dtype[np.void], *key: str, batch_field: str = ""
+) -> RecordTable:
     columns = tuple(
         Column(
             name=field,
@@ -161,11 +156,20 @@ def _record_table(name: str, dtype: np.dtype[np.void], *key: str) -> RecordTable
         )
         for field in dtype.names or ()
     )
-    return RecordTable(name=name, dtype=dtype, key=key, columns=columns)
+    return RecordTable(
+        name=name, batch_field=batch_field or name, dtype=dtype, key=key, columns=columns
+    )
 
 
 EPISODES = _record_table("episodes", EPISODE_DTYPE, "episode_id")
 STEPS = _record_table("steps", STEP_DTYPE, "episode_id", "step_index")
 TRADES = _record_table("trades", TRADE_DTYPE, "episode_id", "trade_index")
-OPERATIONS = _record_table("trading_operations", OPERATION_DTYPE, "episode_id", "operation_index")
-RECORD_TABLES = (EPISODES, STEPS, TRADES, OPERATIONS)
+OPERATIONS = _record_table(
+    "trading_operations",
+    OPERATION_DTYPE,
+    "episode_id",
+    "operation_index",
+    batch_field="operations",
+)
+# Parents first: the order of writing.
+RECORD_TABLES = (EPISODES, OPERATIONS, TRADES, STEPS)

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsc.errors import UserError
+from rsc.store.runs.lookup import place_of_run
 
 if TYPE_CHECKING:
     from rsc.store.runs.queries import RunRow
-
-LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +53,15 @@ class Records:
         UserError
             There is no such run, or there are several.
         """
-        run_ids = [run.run_id for run in self.runs()]
-        if exact and reference not in run_ids:
-            raise _unknown(reference, run_ids)
-        return resolve_run(reference, run_ids)
+        return resolve_run(reference, [run.run_id for run in self.runs()], exact=exact)
 
 
-def resolve_run(reference: str, run_ids: Sequence[str]) -> str:
+def resolve_run(reference: str, run_ids: Sequence[str], *, exact: bool = False) -> str:
     """Do what `Records.resolve` does, among ids of which the newest is the first."""
-    if reference == LAST and run_ids:
-        return run_ids[0]
-    if reference in run_ids:
-        return reference
-    found = [run_id for run_id in run_ids if reference and run_id.startswith(reference)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"run {reference!r} was the beginning of {len(found)} runs, must be of one"
-        raise UserError(message, f"Add a letter or two: {', '.join(found[:5])}")
-    raise _unknown(reference, run_ids)
+    place = place_of_run(reference, [(run_id,) for run_id in run_ids], exact=exact)
+    if place is None:
+        raise _unknown(reference, run_ids)
+    return run_ids[place]
 
 
 def _unknown(reference: str, run_ids: Sequence[str]) -> UserError:

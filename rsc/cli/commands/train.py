@@ -121,7 +121,8 @@ def _configuration(file: str | None, override: list[str], resume: str | None) ->
 
 def _run_to_resume(reference: str, database: str | None) -> str:
     """Return the id of the run that is meant; ``last`` is the newest unfinished one."""
-    from rsc.cli.database_access import LAST, open_records, resolve_run
+    from rsc.cli.database_access import open_records, resolve_run
+    from rsc.store.runs.lookup import LAST
 
     with open_records(database) as records:
         runs = records.runs()

@@ -1,9 +1,10 @@
 """How a record field becomes a database column, said once for every layer of the store.
 
 The record dtypes are integers and floats; in the database codes are their names, null
-is NULL and timestamps are timestamps. Tables, writers, readers, checksums and digests are
-all derived from the descriptions of this module, so they cannot disagree. Timestamps are
-kept in microseconds, the finest that both databases hold.
+is NULL and timestamps are timestamps. Tables, writers and readers are derived from the
+descriptions of this module, so they cannot disagree; which columns a checksum or a digest is
+of is said by `rsc.store.records.checksum_versions`. Timestamps are kept in microseconds, the
+finest that both databases hold.
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ from rsc.market.matrix import Market
 from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.store.runs.reset import ResetScope, plan_reset, reset
-from rsc.store.runs.rows import NewRun, RunState, TrialContext
+from rsc.store.runs.rows import NewRun, TrialContext
 from rsc.store.runs.writes import open_store
+from rsc.store.states import RunState
 from rsc.training.ray_session import local_ray
 from rsc.training.recording import Recorder
 from rsc.training.trial.trial import build_algorithm

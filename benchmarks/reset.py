@@ -24,14 +24,15 @@ import sqlalchemy as sa
 from bars import exit_code
 from sqlalchemy.engine import Engine
 
-from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.runs.queries import row_counts
 from rsc.store.runs.reset import ResetScope, plan_reset, reset
-from rsc.store.runs.rows import NewRun, RunState
+from rsc.store.runs.rows import NewRun
 from rsc.store.runs.writes import open_store
 from rsc.store.schema import tables
 from rsc.store.schema.columns import EPISODES, STEPS, ColumnKind, RecordTable
 from rsc.store.schema.engine import create_engine
+from rsc.store.states import RunState
+from rsc.trading.records import TRIAL_SHIFT
 
 BAR = 1.0
 RUN = "benchmark"

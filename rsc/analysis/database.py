@@ -13,10 +13,9 @@ from pathlib import Path
 
 from rsc.config.validation_errors import did_you_mean
 from rsc.errors import UserError
+from rsc.store.runs.lookup import place_of_run
 from rsc.store.runs.queries import RunRow, list_runs
 from rsc.store.schema.engine import Engine, check_schema, create_engine, parse_url, probe
-
-LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +44,15 @@ class Records:
         UserError
             There is no such run, or there are several.
         """
-        run_ids = [run.run_id for run in self.runs()]
-        if exact and reference not in run_ids:
-            raise _unknown(reference, run_ids)
-        return resolve_run(reference, run_ids)
+        return resolve_run(reference, [run.run_id for run in self.runs()], exact=exact)
 
 
-def resolve_run(reference: str, run_ids: Sequence[str]) -> str:
+def resolve_run(reference: str, run_ids: Sequence[str], *, exact: bool = False) -> str:
     """Do what `Records.resolve` does, among ids of which the newest is the first."""
-    if reference == LAST and run_ids:
-        return run_ids[0]
-    if reference in run_ids:
-        return reference
-    found = [run_id for run_id in run_ids if reference and run_id.startswith(reference)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"run {reference!r} was the beginning of {len(found)} runs, must be of one"
-        raise UserError(message, f"Add a letter or two: {', '.join(found[:5])}")
-    raise _unknown(reference, run_ids)
+    place = place_of_run(reference, [(run_id,) for run_id in run_ids], exact=exact)
+    if place is None:
+        raise _unknown(reference, run_ids)
+    return run_ids[place]
 
 
 def _unknown(reference: str, run_ids: Sequence[str]) -> UserError:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rsc.store.runs.queries import RunRow, TrialRow, list_checkpoints
-from rsc.store.runs.rows import CheckpointKind, EvaluationRow
+from rsc.store.runs.rows import EvaluationRow
 from rsc.store.schema.engine import Engine
+from rsc.store.states import CheckpointKind
 from rsc.trading.records import Policy, Split
 
 

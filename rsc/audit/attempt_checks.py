@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sqlalchemy.engine import Connection
-
 from rsc.audit.findings import Finding, Findings
-from rsc.store.runs.attempts import AttemptOutcome, AttemptRow, attempts_in
+from rsc.store.runs.attempts import AttemptRow, attempts_in
 from rsc.store.runs.queries import RunRow
-from rsc.store.runs.rows import RunState
+from rsc.store.schema.engine import Connection
+from rsc.store.states import AttemptOutcome, RunState
 
 _TOLERANCE = 1e-9
 

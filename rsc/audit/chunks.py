@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection
 
 from rsc.store.records.reading import Rows, read_rows
-from rsc.store.runs.queries import trial_range
 from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES, RecordTable
-from rsc.trading.records import EpisodeState
+from rsc.store.schema.engine import Connection
+from rsc.trading.records import EpisodeState, episode_id_range
 
 _STEPS_IN_A_CHUNK = 60_000
 _STEPS_OF_A_RUNNING_EPISODE = 10_000  # a guess: its count is not written yet
@@ -99,7 +98,7 @@ class Chunk:
 
 def chunks(connection: Connection, trial_id: int) -> Iterator[Chunk]:
     """Yield the episodes of a trial with all their rows, in order of id."""
-    first, last = trial_range(trial_id)
+    first, last = episode_id_range(trial_id)
     episodes = read_rows(connection, EPISODES, first, last)
     bounds = _bounds(episodes.records)
     for i, begin in enumerate(bounds):

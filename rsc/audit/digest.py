@@ -9,22 +9,20 @@ It reads every row, so `rsc verify` prints it, which reads them anyway.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
 
 from rsc.audit.chunks import Chunk, chunks
 from rsc.store.records.checksum import float_bits, integer_bits, text_bits
 from rsc.store.records.checksum_versions import CHECKSUM_VERSION, checksummed
 from rsc.store.records.reading import Rows
-from rsc.store.runs.plain_rows import named_values
+from rsc.store.runs.plain_rows import evaluation_facts
 from rsc.store.runs.queries import TrialRow, run_in, trials_in
-from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
-from rsc.store.schema.columns import ColumnKind
-from rsc.store.schema.engine import reading
+from rsc.store.schema.columns import RECORD_TABLES, ColumnKind
+from rsc.store.schema.engine import Connection, Engine, reading
 from rsc.trading.records import EPISODE_NUMBER_MASK
 
 
@@ -60,7 +58,7 @@ class RecordDigest:
         self._digest.update(f"{trial.fold}/{trial.seed}\n".encode())
         self._version = trial.checksum_version
         # Tables apart, so that the size of a chunk does not matter.
-        self._parts = {table.name: hashlib.sha256() for table in tables.RECORD_TABLES}
+        self._parts = {table.name: hashlib.sha256() for table in RECORD_TABLES}
 
     def add(self, chunk: Chunk) -> None:
         """Take the next episodes of the trial with all their rows."""
@@ -98,17 +96,12 @@ def _bytes(rows: Rows, version: int) -> bytes:
 
 
 def _evaluations(connection: Connection, trial: TrialRow) -> bytes:
-    table = tables.evaluations
-    names = checksummed(trial.checksum_version, table.name)
-    columns = [table.c[name] for name in names if name != "trial_id"]
-    query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
-    lines = [canonical_json([_plain(value) for value in row]) for row in connection.execute(query)]
-    extra = [
-        canonical_json([*key[1:], name, *map(_plain, value)])
-        for key, named in named_values(connection, table, trial.trial_id).items()
-        for name, value in named.items()
-    ]
-    return "\n".join(sorted(lines) + sorted(extra)).encode()
+    rows, named = evaluation_facts(connection, trial.trial_id, trial.checksum_version)
+    lines = (
+        sorted(canonical_json([_plain(value) for value in row]) for row in facts)
+        for facts in (rows, named)
+    )
+    return "\n".join(chain(*lines)).encode()
 
 
 def _plain(value: Any) -> Any:

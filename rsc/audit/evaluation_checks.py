@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.engine import Connection
 
 from rsc.audit.findings import Finding, Findings
 from rsc.errors import RscError
 from rsc.store.records.reading import read_rows
-from rsc.store.runs.queries import evaluations_in, trial_range
+from rsc.store.runs.queries import evaluations_in
 from rsc.store.runs.rows import EvaluationRow
 from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES
+from rsc.store.schema.engine import Connection
 from rsc.trading.performance.metrics import performance_of_records
-from rsc.trading.records import EpisodeState, Split
+from rsc.trading.records import EpisodeState, Split, episode_id_range, first_episode_id
 
 # The same formulas on the same values, possibly on another machine's arithmetic.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
@@ -29,8 +29,8 @@ def check_evaluations(
     ended : bool
         Whether the trial has ended, so that no judged episode may lack its evaluation.
     """
-    first, last = trial_range(trial_id)
-    evaluated = first | (Split.VALIDATION << 38)  # training episodes have the lower ids
+    evaluated = first_episode_id(trial_id, Split.VALIDATION)  # training episodes have lower ids
+    _, last = episode_id_range(trial_id)
     episodes = read_rows(connection, EPISODES, evaluated, last).records
     judged = set()
     for row in evaluations_in(connection, trial_id):

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from rsc.audit.chunks import Children, Chunk, has_episode
 from rsc.audit.findings import SHOWN_OF_A_TABLE, Finding, Findings, unequal
 from rsc.store.schema.columns import EPISODES, STEPS
-from rsc.trading.records import EpisodeState
-
-_SPLIT_SHIFT = 38
+from rsc.trading.records import EpisodeState, splits_of
 
 
 def check_rows(chunk: Chunk, findings: Findings, checksum_version: int) -> None:
@@ -89,7 +87,7 @@ def check_episodes(chunk: Chunk, findings: Findings, *, ended: bool) -> None:
         Whether the trial has ended, so that no episode may be running.
     """
     episodes = chunk.episodes
-    split = (episodes["episode_id"] >> _SPLIT_SHIFT) & 3
+    split = splits_of(episodes["episode_id"])
     findings.add_mismatch(
         EPISODES, episodes, "split", split, episodes["split"] != split, "bits of its episode_id"
     )

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
 
 from rsc.audit.attempt_checks import check_attempts
 from rsc.audit.chunks import Chunk, chunks
@@ -36,17 +34,14 @@ from rsc.audit.step_checks import (
     check_steps,
     check_sums,
 )
-from rsc.errors import RscError
 from rsc.store.records.checksum_versions import CHECKSUM_VERSION, CHECKSUMMED
-from rsc.store.records.encoding import TRIAL_SHIFT
-from rsc.store.runs.attempts import AttemptOutcome, attempts_in
-from rsc.store.runs.plain_rows import NAMED_VALUES, Named, named_values, plain_checksum
-from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
-from rsc.store.runs.rows import RunState
+from rsc.store.runs.attempts import attempts_in
+from rsc.store.runs.plain_rows import compare_checksums
+from rsc.store.runs.queries import RunRow, TrialRow, misplaced_episodes, run_in, trials_in
 from rsc.store.runs.totals import TrialTotals, trial_totals
-from rsc.store.schema import tables
-from rsc.store.schema.column_types import JsonDocument
-from rsc.store.schema.engine import check_schema, reading
+from rsc.store.schema.engine import Connection, Engine, check_schema, reading
+from rsc.store.states import AttemptOutcome, RunState
+from rsc.trading.records import trial_of
 
 ReplayFunction: TypeAlias = Callable[[Chunk, Findings], None]
 ProgressFunction: TypeAlias = Callable[[int], None]
@@ -219,55 +214,23 @@ def _check_totals(connection: Connection, trial: TrialRow, findings: Findings) -
 
 
 def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
-    """Every iteration and evaluation has the checksum of its values, named ones included.
-
-    Of a document on SQLite it is that of its text; on Postgres the text is the server's.
-    """
-    as_stored = connection.dialect.name == "sqlite"
-    for table, child in NAMED_VALUES.items():
-        named = named_values(connection, table, trial.trial_id)
-        columns = [_text_of(column) if as_stored else column for column in table.columns]
-        query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
-        for row in connection.execute(query).mappings():
-            own = named.pop(tuple(row[c.name] for c in table.primary_key), {})
-            expected = _plain_checksum(table, dict(row), own, trial, as_stored=as_stored)
-            if row["checksum"] != expected:
-                key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
-                what = (
-                    f"checksum was {row['checksum']}, its values give {expected}: "
-                    f"a value of this row (or of its rows in {child.name}) was changed after it "
-                    "was written"
-                )
-                findings.add(Finding(table.name, key, what))
-        for owner in named:
-            key = ", ".join(f"{c.name} {v}" for c, v in zip(table.primary_key, owner, strict=True))
-            findings.add(Finding(child.name, key, f"its row is missing in {table.name}"))
+    """Every iteration and evaluation has the checksum of its values, named ones included."""
+    for row in compare_checksums(connection, trial.trial_id, trial.checksum_version):
+        what = (
+            f"checksum was {row.stored}, its values give {row.recomputed}: a value of this row "
+            f"(or of its rows in {row.named_table}) was changed after it was written"
+        )
+        if row.stored is None:
+            findings.add(Finding(row.named_table, row.key, f"its row is missing in {row.table}"))
+        elif row.stored != row.recomputed:
+            findings.add(Finding(row.table, row.key, what))
 
 
 def _check_belonging(
     connection: Connection, trials: tuple[TrialRow, ...], findings: Findings
 ) -> None:
     """Compare each episode's trial with the one that its id says, in one pass over the table."""
-    columns, ids = tables.episodes.c, [trial.trial_id for trial in trials]
-    said = columns.episode_id.bitwise_rshift(TRIAL_SHIFT)
-    torn = (columns.trial_id != said) & (columns.trial_id.in_(ids) | said.in_(ids))
-    query = sa.select(columns.episode_id, columns.trial_id, said).where(torn)
-    for episode_id, found, expected in connection.execute(query):
-        what = f"trial_id was {found}, must be {expected} as its episode_id says"
+    ids = [trial.trial_id for trial in trials]
+    for episode_id, found in misplaced_episodes(connection, ids):
+        what = f"trial_id was {found}, must be {trial_of(episode_id)} as its episode_id says"
         findings.add(Finding("episodes", f"episode_id {episode_id}", what))
-
-
-def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """Return the column; a document as the text that SQLite keeps of it."""
-    if not isinstance(column.type, JsonDocument):
-        return column
-    return sa.type_coerce(column, sa.Text()).label(column.name)
-
-
-def _plain_checksum(
-    table: sa.Table, row: dict[str, Any], named: Named, trial: TrialRow, *, as_stored: bool
-) -> int | None:
-    try:
-        return plain_checksum(table, row, named, trial.checksum_version, as_stored=as_stored)
-    except (ValueError, TypeError, RscError):
-        return None  # a value of another type, put there by hand

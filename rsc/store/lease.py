@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rsc.errors import UserError
+from rsc.store.states import RunState
 
 DEFAULT_LEASE_SECONDS = 60.0
 _STATE_AND_START = (0, 19)  # fields of /proc/<pid>/stat after the command's name
@@ -62,7 +63,7 @@ class HeldRun(Protocol):
 
 def is_alive(row: HeldRun, now: datetime, lease: timedelta) -> bool:
     """Return whether the run of `row` has a holder that may still be writing."""
-    if row.state != "running" or row.holder is None or row.heartbeat_at is None:
+    if row.state != RunState.RUNNING or row.holder is None or row.heartbeat_at is None:
         return False
     return now - row.heartbeat_at < lease and not is_gone(row.holder)
 

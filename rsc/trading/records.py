@@ -166,6 +166,20 @@ TRADE_DTYPE = np.dtype(
     ]
 )
 
+# Section 1 of the performance metrics, accumulated by the kernel. NaN where undefined and in
+# interrupted episodes.
+EPISODE_METRICS = (
+    "total_return",
+    "volatility",
+    "sharpe",
+    "sortino",
+    "max_drawdown",
+    "win_rate",
+    "profit_factor",
+    "turnover",
+    "average_exposure",
+    "time_in_market",
+)
 EPISODE_DTYPE = np.dtype(
     [
         ("episode_id", np.int64),
@@ -191,18 +205,7 @@ EPISODE_DTYPE = np.dtype(
         ("slippage", np.float64),
         ("carry", np.float64),
         ("traded_value", np.float64),
-        # Section 1 of the performance metrics, accumulated by the kernel. NaN where undefined
-        # and in interrupted episodes.
-        ("total_return", np.float64),
-        ("volatility", np.float64),
-        ("sharpe", np.float64),
-        ("sortino", np.float64),
-        ("max_drawdown", np.float64),
-        ("win_rate", np.float64),
-        ("profit_factor", np.float64),
-        ("turnover", np.float64),
-        ("average_exposure", np.float64),
-        ("time_in_market", np.float64),
+        *[(name, np.float64) for name in EPISODE_METRICS],
     ]
 )
 
@@ -243,15 +246,36 @@ def join_records(parts: Sequence[RecordBatch]) -> RecordBatch:
 
 # An episode id is unique in a database and the same in every attempt of a trial:
 # trial id (23 bits) | split (2 bits) | number inside the split (38 bits).
-_SPLIT_SHIFT, _TRIAL_SHIFT = 38, 40
+_SPLIT_SHIFT, TRIAL_SHIFT = 38, 40  # the latter stands in SQL, too
 _POLICY_SHIFT, _ITERATION_SHIFT = 12, 16
 MAX_TRIAL_ID = (1 << 23) - 1
-EPISODE_NUMBER_MASK = (1 << _TRIAL_SHIFT) - 1  # what is left of the id without the trial
+EPISODE_NUMBER_MASK = (1 << TRIAL_SHIFT) - 1  # what is left of the id without the trial
+
+
+def first_episode_id(trial_id: int, split: Split = Split.TRAIN) -> int:
+    """Return the lowest id that an episode of a split can have; training has the lowest."""
+    return (trial_id << TRIAL_SHIFT) | (split << _SPLIT_SHIFT)
+
+
+def episode_id_range(trial_id: int) -> tuple[int, int]:
+    """Return the first and the last episode id that a trial can have."""
+    first = first_episode_id(trial_id)
+    return first, first | EPISODE_NUMBER_MASK
+
+
+def trial_of(episode_id: int) -> int:
+    """Return the trial that an episode id names."""
+    return episode_id >> TRIAL_SHIFT
+
+
+def splits_of(episode_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the code of the split of each episode id."""
+    return (episode_ids >> _SPLIT_SHIFT) & ((1 << (TRIAL_SHIFT - _SPLIT_SHIFT)) - 1)
 
 
 def training_episode_ids(trial_id: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ids of training episodes; `numbers` count them inside the trial from 0."""
-    return (trial_id << _TRIAL_SHIFT) | (Split.TRAIN << _SPLIT_SHIFT) | numbers
+    return first_episode_id(trial_id) | numbers
 
 
 def evaluation_episode_id(
@@ -259,4 +283,4 @@ def evaluation_episode_id(
 ) -> int:
     """Return the id of the one episode of `policy` on `instrument` at `iteration`."""
     number = (iteration << _ITERATION_SHIFT) | (policy << _POLICY_SHIFT) | instrument
-    return (trial_id << _TRIAL_SHIFT) | (split << _SPLIT_SHIFT) | number
+    return first_episode_id(trial_id, split) | number

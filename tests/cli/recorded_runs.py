@@ -11,8 +11,9 @@ from rsc.config.load import config_digest, config_mapping, load_run_config
 from rsc.market.build import build_market, market_digest
 from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
-from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
+from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, TrialContext
 from rsc.store.runs.writes import open_store
+from rsc.store.states import RunState
 from rsc.trading.environments.baselines import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records

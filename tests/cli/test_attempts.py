@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rsc.store.runs.attempts import AttemptFacts, AttemptOutcome
-from rsc.store.runs.rows import NewRun, RunState
+from rsc.store.runs.attempts import AttemptFacts
+from rsc.store.runs.rows import NewRun
 from rsc.store.runs.writes import open_store
+from rsc.store.states import AttemptOutcome, RunState
 
 RUN = "20260101-000001-aaaa"
 

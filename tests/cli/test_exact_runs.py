@@ -6,7 +6,7 @@ import pytest
 from recorded_runs import record_run
 
 from rsc.cluster.runs import cancellation as cancelling
-from rsc.store.runs.rows import RunState
+from rsc.store.states import RunState
 
 LONGER = "rsc-train-r10"
 

@@ -13,7 +13,7 @@ from recorded_runs import EXAMPLE, record_run
 from rsc.analysis.database import resolve_run
 from rsc.analysis.state import Recorded, read_recorded, read_states
 from rsc.errors import UserError
-from rsc.store.runs.rows import RunState
+from rsc.store.states import RunState
 
 FIRST, SECOND, FOLDS = "20260101-000001-aaaa", "20260101-000002-bbbb", "20260102-000001-cccc"
 

@@ -26,7 +26,7 @@ from training_under_test import (
     wait_for_training,
 )
 
-from rsc.store.runs.attempts import AttemptOutcome
+from rsc.store.states import AttemptOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -7,7 +7,7 @@ from platform_under_test import wait_until
 from test_failures import COMPLETED, begin, outcomes, trains_again
 from training_under_test import assert_verified, digest_of, the_run
 
-from rsc.store.runs.attempts import AttemptOutcome
+from rsc.store.states import AttemptOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -21,16 +21,15 @@ from rsc.market.prices.sources import DataConfig, SourceConfig
 from rsc.market.splits import BarRange
 from rsc.reports.html import render_report
 from rsc.store.runs.rows import (
-    CheckpointKind,
     CheckpointRow,
     EvaluationRow,
     IterationRow,
     NewRun,
-    RunState,
     TrialContext,
     TryRow,
 )
 from rsc.store.runs.writes import SqlRunStore, open_store
+from rsc.store.states import CheckpointKind, RunState
 from rsc.trading.environments.baselines import run_baselines
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import EPISODE_DTYPE, Policy, RecordBatch, Split

@@ -8,8 +8,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from rsc.market.matrix import Market
-from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
+from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, TrialContext
 from rsc.store.runs.writes import SqlRunStore
+from rsc.store.states import RunState
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (

@@ -13,15 +13,10 @@ from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import UserError
 from rsc.store.lease import SupersededError, holder_of_this_process
-from rsc.store.runs.attempts import (
-    AttemptFacts,
-    AttemptOutcome,
-    attempt_facts,
-    list_attempts,
-    seconds_used,
-)
+from rsc.store.runs.attempts import AttemptFacts, attempt_facts, list_attempts, seconds_used
 from rsc.store.runs.queries import find_run, list_tries, row_counts
-from rsc.store.runs.rows import RunState, TryRow
+from rsc.store.runs.rows import TryRow
+from rsc.store.states import AttemptOutcome, RunState
 
 RUN = "20260101-000000-test"
 POD = AttemptFacts(pod_name="head-1", pod_uid="u-1", node_name="node-1", image_digest="sha256:1")

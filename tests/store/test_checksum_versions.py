@@ -68,9 +68,8 @@ def with_later(batch):
     if not isinstance(batch, RecordBatch):
         return batch
     arrays = {}
-    for name, table in zip(
-        ("episodes", "steps", "trades", "operations"), RECORD_TABLES, strict=True
-    ):
+    for table in RECORD_TABLES:
+        name = table.batch_field
         old = getattr(batch, name)
         arrays[name] = np.full(len(old), 0.5, table.dtype)
         for field in old.dtype.names:

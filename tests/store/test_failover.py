@@ -14,12 +14,13 @@ from servers import LosingNetwork, free_port
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.runs.attempts import AttemptOutcome, list_attempts
+from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run, list_runs, list_trials, row_counts
-from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
+from rsc.store.runs.rows import CheckpointRow, IterationRow, TryRow
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.store.schema.engine import create_engine, prepare_database
 from rsc.store.spool.writer import SpoolingWriter
+from rsc.store.states import AttemptOutcome, CheckpointKind, RunState
 
 RUN = "20260101-000000-test"
 TERMINATE = sa.text(

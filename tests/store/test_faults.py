@@ -134,7 +134,7 @@ def test_a_read_only_file_and_a_read_only_folder_are_one_sentence_each():
             file.chmod(0o444)
         folder.chmod(0o555)
         write = f"""
-from rsc.store.runs.rows import RunState
+from rsc.store.states import RunState
 try:
     store = open_store({url!r})
     store.finish_run("20260101-000000-test", 1, RunState.COMPLETED)

@@ -15,10 +15,11 @@ from rsc.errors import UserError
 from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import count_tries, list_runs, list_trials, row_counts
 from rsc.store.runs.reset import ResetScope, plan_reset, reset
-from rsc.store.runs.rows import RunState, TryRow
+from rsc.store.runs.rows import TryRow
 from rsc.store.runs.writes import open_store
 from rsc.store.schema import tables
 from rsc.store.schema.engine import create_engine
+from rsc.store.states import RunState
 
 
 def remove(store, scope):

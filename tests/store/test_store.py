@@ -29,10 +29,11 @@ from rsc.store.runs.queries import (
     read_trades,
     row_counts,
 )
-from rsc.store.runs.rows import CheckpointKind, CheckpointRow, IterationRow, RunState, TryRow
+from rsc.store.runs.rows import CheckpointRow, IterationRow, TryRow
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.columns import OPERATIONS
 from rsc.store.schema.engine import reading
+from rsc.store.states import CheckpointKind, RunState
 from rsc.trading.records import EPISODE_DTYPE, Policy, RecordBatch, Split
 
 RUN = "20260101-000000-test"

@@ -20,25 +20,21 @@ from rsc.market.prices.bars import bars_from_frame
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
 from rsc.trading.kernel import step_kernel
 from rsc.trading.kernel.kernel_source import KERNEL_MODULES
-from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP, Cause, EpisodeState, Policy, Split
+from rsc.trading.records import (
+    EPISODE_METRICS,
+    NULL_INDEX,
+    NULL_TIMESTAMP,
+    Cause,
+    EpisodeState,
+    Policy,
+    Split,
+)
 from rsc.trading.rules import TradingConfig
 
 FREE = TradingConfig(
     initial_portfolio_value=1000, fee_bps=0, slippage_bps=0, borrow_rate=0, financing_rate=0
 )
 SHORT, FLAT, LONG = 0, 1, 2
-METRICS = (
-    "total_return",
-    "volatility",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "win_rate",
-    "profit_factor",
-    "turnover",
-    "average_exposure",
-    "time_in_market",
-)
 
 
 def rising(bars=6):
@@ -107,7 +103,9 @@ def test_an_episode_is_recorded_running_and_then_completed():
     assert (row["split"], row["policy"], row["fold"]) == (Split.VALIDATION, Policy.RANDOM, 2)
     assert row["end_bar_index"] == row["ended_by"] == row["step_count"] == NULL_INDEX
     assert row["end_timestamp"] == NULL_TIMESTAMP
-    assert np.isnan([row[name] for name in ("final_portfolio_value", "fees", *METRICS)]).all()
+    assert np.isnan(
+        [row[name] for name in ("final_portfolio_value", "fees", *EPISODE_METRICS)]
+    ).all()
     for _ in range(3):
         simulator.step(actions(LONG))
     (row,) = simulator.drain().episodes
@@ -168,7 +166,7 @@ def test_an_interrupted_episode_closes_nothing_and_has_no_metric():
     )
     assert episode["final_portfolio_value"] == pytest.approx(units * 103)
     assert (episode["step_count"], episode["end_bar_index"], episode["trade_count"]) == (2, 2, 1)
-    assert np.isnan([episode[name] for name in METRICS]).all()
+    assert np.isnan([episode[name] for name in EPISODE_METRICS]).all()
     assert not simulator.active.any()
     simulator.interrupt()
     assert simulator.drain().row_count == 0

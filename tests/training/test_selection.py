@@ -15,8 +15,8 @@ from rsc.cli.app import main
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.store.runs.queries import list_evaluations, list_trials
-from rsc.store.runs.rows import RunState
 from rsc.store.schema.engine import create_engine
+from rsc.store.states import RunState
 from rsc.trading.records import Policy, Split
 from rsc.training.progress import SilentProgress
 from rsc.training.run.run import train_run

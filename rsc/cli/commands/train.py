@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from rsc import api
-from rsc.analysis.database import LAST, open_records, resolve_run
+from rsc.analysis.database import open_records, resolve_run
 from rsc.cli.managed import (
     DatabaseWaitOption,
     PlacementOption,
@@ -40,6 +40,7 @@ from rsc.config.load import load_run_config
 from rsc.config.run import RunConfig
 from rsc.errors import ExitCode, RscError, UserError
 from rsc.log import configure_logging
+from rsc.store.runs.lookup import LAST
 from rsc.training.run.results import RunResult
 from rsc.training.run.stopping import RunInterruptedError
 

@@ -8,6 +8,7 @@ request for each object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from rsc.cluster.api.client import Cluster
@@ -25,10 +26,10 @@ from rsc.cluster.observed import (
     run_id_of,
 )
 from rsc.errors import RscError, UserError
+from rsc.store.runs.lookup import place_of_run
 
 INSTANCE_LABEL = "app.kubernetes.io/instance"
 _TAIL = 20
-LAST = "last"
 
 
 def list_rayjobs(cluster: Cluster) -> tuple[Json, ...]:
@@ -74,29 +75,15 @@ def choose(rayjobs: Sequence[Json], reference: str, namespace: str, *, exact: bo
     if not rayjobs:
         message = f"run {reference!r} was not found: namespace {namespace} has no runs"
         raise UserError(message, "Submit one: rsc submit FILE, or say --namespace NAME.")
-    if reference == LAST and not exact:
-        return rayjobs[0]
-    for whole in (True,) if exact else (True, False):
-        found = [item for item in rayjobs if _means(item, reference, exact=whole)]
-        runs = list(dict.fromkeys(run_id_of(item) for item in found))
-        if len(runs) == 1:
-            return found[0]
-        if runs:
-            message = f"run {reference!r} was the beginning of {len(runs)} runs, must be of one"
-            raise UserError(message, f"Add a letter or two: {', '.join(runs[:5])}")
+    names = [(run_id_of(item), name_of(item)) for item in rayjobs]
+    place = place_of_run(reference, names, exact=exact)
+    if place is not None:
+        return rayjobs[place]
     from rsc.config.validation_errors import did_you_mean
 
-    known = [name for item in rayjobs for name in (run_id_of(item), name_of(item))]
     message = f"run {reference!r} was not found in namespace {namespace}"
-    message += did_you_mean(reference, known)
+    message += did_you_mean(reference, list(chain(*names)))
     raise UserError(message, "'rsc status' lists all; 'last' is the newest.")
-
-
-def _means(item: Json, reference: str, *, exact: bool) -> bool:
-    names = (run_id_of(item), name_of(item))
-    if exact:
-        return reference in names
-    return bool(reference) and any(name.startswith(reference) for name in names)
 
 
 def observe(cluster: Cluster, rayjob: Json) -> Observed:

@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from rsc.store.records.encoding import TRIAL_SHIFT, Prepared, copy_binary, sqlite_rows
+from rsc.store.records.encoding import Prepared, copy_binary, sqlite_rows
 from rsc.store.schema.columns import EPISODES, RecordTable
+from rsc.trading.records import TRIAL_SHIFT
 
 # One statement for many rows saves a fifth of SQLite's time for each row.
 _ROWS_IN_A_STATEMENT = 32
@@ -107,7 +108,7 @@ def _stage(connection: Connection, table: RecordTable, data: bytes) -> None:
         f"COPY staged_{table.name} ({names}) FROM STDIN (FORMAT binary)", BytesIO(data)
     )
     into, source = (
-        (f"trial_id, {names}", f"episode_id >> 40, {names}")
+        (f"trial_id, {names}", f"episode_id >> {TRIAL_SHIFT}, {names}")
         if table is EPISODES
         else (names, names)
     )

@@ -21,9 +21,8 @@ from rsc.errors import RscError
 from rsc.store.records.checksum import float_bits, integer_bits, mix, text_bits
 from rsc.store.records.checksum_versions import checksummed
 from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
-from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP, TRIAL_SHIFT
 
-TRIAL_SHIFT = 40
 _MICROSECOND = 1000
 _POSTGRES_EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where Postgres counts from
 

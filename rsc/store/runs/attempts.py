@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,9 +18,9 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
 from rsc.store.runs.fencing import known_run
-from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
 from rsc.store.schema.engine import reading, server_now
+from rsc.store.states import AttemptOutcome, RunState
 
 _OF_POD = {
     "pod_name": "RSC_POD_NAME",
@@ -29,23 +28,6 @@ _OF_POD = {
     "node_name": "RSC_NODE_NAME",
     "image_digest": "RSC_IMAGE_DIGEST",
 }
-
-
-class AttemptOutcome(StrEnum):
-    """How an attempt ended.
-
-    ``cancelled`` was asked for, ``interrupted`` means *resume me*, ``failed`` cannot be
-    resumed by trying again, ``superseded`` found a newer attempt, ``lost`` never said
-    how it ended.
-    """
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
-    LOST = "lost"
 
 
 # What the state of an ended run says of its last attempt, when nothing else was said.

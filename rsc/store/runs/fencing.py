@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection, Row
 
 from rsc.errors import RscError, UserError
 from rsc.store.lease import SupersededError
-from rsc.store.runs.rows import RunState, TrialContext
+from rsc.store.runs.rows import TrialContext
 from rsc.store.schema import tables
+from rsc.store.states import RunState
 
 
 def run_row(connection: Connection, run_id: str, lock: str = "") -> Row[Any] | None:

@@ -21,16 +21,16 @@ from rsc.store.lease import DEFAULT_LEASE_SECONDS, Heartbeat, is_alive
 from rsc.store.runs.attempts import (
     OUTCOME_OF_STATE,
     AttemptFacts,
-    AttemptOutcome,
     end_attempt,
     insert_attempt,
     note_pods,
 )
 from rsc.store.runs.fencing import fence, known_run, require_running, run_row
-from rsc.store.runs.rows import NewRun, RunState
+from rsc.store.runs.rows import NewRun
 from rsc.store.runs.totals import end_trials, reopen_trials
 from rsc.store.schema import tables
 from rsc.store.schema.engine import server_now, writing
+from rsc.store.states import AttemptOutcome, RunState
 
 _Result = TypeVar("_Result")
 

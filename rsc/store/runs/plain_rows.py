@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -177,3 +177,84 @@ def named_values(connection: Connection, table: sa.Table, trial_id: int) -> Name
     for *owner, name, value, why in connection.execute(query):
         found.setdefault(tuple(owner), {})[name] = (value, why)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksumComparison:
+    """A row of iterations or evaluations, its checksum, and what its values give now.
+
+    `stored` is None where only named values are there, in `named_table`; `recomputed` is None
+    where a value is of another type.
+    """
+
+    table: str
+    named_table: str
+    key: str
+    stored: int | None
+    recomputed: int | None
+
+
+def compare_checksums(
+    connection: Connection, trial_id: int, version: int
+) -> Iterator[ChecksumComparison]:
+    """Yield every iteration and evaluation of a trial, then named values without their row.
+
+    The checksum of a document is that of its text on SQLite; on Postgres the text is the
+    server's.
+    """
+    as_stored = connection.dialect.name == "sqlite"
+    for table, child in NAMED_VALUES.items():
+        key = [column.name for column in table.primary_key]
+        named = named_values(connection, table, trial_id)
+        columns = [_text_of(column) if as_stored else column for column in table.columns]
+        query = sa.select(*columns).where(table.c.trial_id == trial_id)
+        for row in connection.execute(query).mappings():
+            own = named.pop(tuple(row[name] for name in key), {})
+            yield ChecksumComparison(
+                table=table.name,
+                named_table=child.name,
+                key=", ".join(f"{name} {row[name]}" for name in key),
+                stored=row["checksum"],
+                recomputed=_recomputed(table, dict(row), own, version, as_stored=as_stored),
+            )
+        for owner in named:
+            yield ChecksumComparison(
+                table=table.name,
+                named_table=child.name,
+                key=", ".join(f"{name} {value}" for name, value in zip(key, owner, strict=True)),
+                stored=None,
+                recomputed=None,
+            )
+
+
+def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return the column; a document as the text that SQLite keeps of it."""
+    if not isinstance(column.type, JsonDocument):
+        return column
+    return sa.type_coerce(column, sa.Text()).label(column.name)
+
+
+def _recomputed(
+    table: sa.Table, row: Mapping[str, Any], named: Named, version: int, *, as_stored: bool
+) -> int | None:
+    try:
+        return plain_checksum(table, row, named, version, as_stored=as_stored)
+    except (ValueError, TypeError, RscError):
+        return None  # a value of another type, put there by hand
+
+
+def evaluation_facts(
+    connection: Connection, trial_id: int, version: int
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return the values of a trial's evaluations, and their named values, without trial id.
+
+    The values are those that the version of the checksum lists, in its order; a named value
+    stands behind the key of its row.
+    """
+    table = tables.evaluations
+    names = [name for name in checksummed(version, table.name) if name != "trial_id"]
+    query = sa.select(*(table.c[name] for name in names)).where(table.c.trial_id == trial_id)
+    named = named_values(connection, table, trial_id)
+    return [tuple(row) for row in connection.execute(query)], [
+        (*key[1:], name, *value) for key, values in named.items() for name, value in values.items()
+    ]

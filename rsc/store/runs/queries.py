@@ -17,18 +17,10 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
-from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.records.reading import Rows, read_rows
 from rsc.store.runs.fencing import unknown_run
 from rsc.store.runs.plain_rows import NamedValues, named_values
-from rsc.store.runs.rows import (
-    CheckpointKind,
-    CheckpointRow,
-    EvaluationRow,
-    IterationRow,
-    RunState,
-    TryRow,
-)
+from rsc.store.runs.rows import CheckpointRow, EvaluationRow, IterationRow, TryRow
 from rsc.store.schema import tables
 from rsc.store.schema.columns import (
     EPISODES,
@@ -40,7 +32,8 @@ from rsc.store.schema.columns import (
     RecordTable,
 )
 from rsc.store.schema.engine import reading, server_now
-from rsc.trading.records import EPISODE_NUMBER_MASK, Policy, Split
+from rsc.store.states import CheckpointKind, RunState
+from rsc.trading.records import TRIAL_SHIFT, Policy, Split, episode_id_range
 
 _Plain = TypeVar("_Plain")
 
@@ -252,7 +245,7 @@ def read_episodes(
 ) -> EpisodeTable:
     """Return the episodes of a trial, or those of a split, iteration and policy."""
     with reading(engine) as connection:
-        rows = read_rows(connection, EPISODES, *trial_range(trial_id))
+        rows = read_rows(connection, EPISODES, *episode_id_range(trial_id))
     records = rows.records
     keep = np.ones(len(records), dtype=bool)
     for name, wanted in (("split", split), ("iteration", iteration), ("policy", policy)):
@@ -282,10 +275,16 @@ def _of_episode(engine: Engine, table: RecordTable, episode_id: int) -> NDArray[
         return rows.records
 
 
-def trial_range(trial_id: int) -> tuple[int, int]:
-    """Return the first and the last episode id a trial can have."""
-    first = trial_id << TRIAL_SHIFT
-    return first, first | EPISODE_NUMBER_MASK
+def misplaced_episodes(connection: Connection, trial_ids: list[int]) -> list[tuple[int, int]]:
+    """Return id and trial of episodes whose trial is not the one that their id says.
+
+    Those that are of some trials by either; in one pass over the table.
+    """
+    columns = tables.episodes.c
+    said = columns.episode_id.bitwise_rshift(TRIAL_SHIFT)
+    misplaced = (columns.trial_id != said) & (columns.trial_id.in_(trial_ids) | said.in_(trial_ids))
+    query = sa.select(columns.episode_id, columns.trial_id).where(misplaced)
+    return [(row.episode_id, row.trial_id) for row in connection.execute(query)]
 
 
 def row_counts(engine: Engine, run_id: str | None = None) -> dict[str, int]:
@@ -309,7 +308,7 @@ def count_rows(connection: Connection, table: sa.Table, trial_ids: list[int] | N
 def of_trial(table: sa.Table, trial_id: int) -> sa.ColumnElement[bool]:
     """Return the condition that a row belongs to a trial; a range of keys where it can be."""
     if "episode_id" in table.c:
-        return table.c.episode_id.between(*trial_range(trial_id))
+        return table.c.episode_id.between(*episode_id_range(trial_id))
     return table.c.trial_id == trial_id
 
 

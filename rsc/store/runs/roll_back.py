@@ -21,8 +21,8 @@ from rsc.store.runs.plain_rows import NAMED_VALUES
 from rsc.store.runs.queries import of_trial
 from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.schema import tables
-from rsc.store.schema.columns import EPISODE_METRICS, EPISODE_TOTALS, EPISODES
-from rsc.trading.records import NULL_INDEX
+from rsc.store.schema.columns import EPISODE_TOTALS, EPISODES
+from rsc.trading.records import EPISODE_METRICS, NULL_INDEX
 
 # Which rows of an open episode its checkpoint knows: those with an index below the count.
 _COUNTED = (

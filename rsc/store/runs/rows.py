@@ -9,30 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsc.store.states import CheckpointKind, RunState
 from rsc.trading.records import Policy, RecordBatch, Split
-
-
-class RunState(StrEnum):
-    """Where a run or a trial stands. A completed one is final."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
-class CheckpointKind(StrEnum):
-    """Which checkpoint of a trial: each kind exists once."""
-
-    LAST = "last"
-    BEST = "best"
-    FINAL = "final"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

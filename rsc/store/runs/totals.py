@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
+from rsc.store.states import RunState
 
 _SUMMED = ("step_count", "trade_count", "operation_count")
 

@@ -36,15 +36,15 @@ from rsc.store.runs.rows import (
     IterationRow,
     Payload,
     ResumePoint,
-    RunState,
     TrialContext,
     TryRow,
 )
 from rsc.store.runs.totals import trial_totals
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
-from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES
+from rsc.store.schema.columns import RECORD_TABLES
 from rsc.store.schema.engine import await_database, create_engine, prepare_database
+from rsc.store.states import RunState
 from rsc.trading.records import MAX_TRIAL_ID, RecordBatch
 
 # A managed start waits so long for its database, then it is begun anew.
@@ -198,13 +198,8 @@ class SqlRunStore(RunLifecycle):
                 trial_id=trial.trial_id,
                 checksum_version=version,
             )
-            for table, records in (
-                (EPISODES, batch.episodes),
-                (STEPS, batch.steps),
-                (OPERATIONS, batch.operations),
-                (TRADES, batch.trades),
-            )
-            if len(records)
+            for table in RECORD_TABLES
+            if len(records := getattr(batch, table.batch_field))
         ]
 
     def _checksum_version(self, trial: TrialContext) -> int:

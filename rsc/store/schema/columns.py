@@ -1,9 +1,10 @@
 """How a record field becomes a database column, said once for every layer of the store.
 
 The record dtypes are integers and floats; in the database codes are their names, null
-is NULL and timestamps are timestamps. Tables, writers, readers, checksums and digests are
-all derived from the descriptions of this module, so they cannot disagree. Timestamps are
-kept in microseconds, the finest that both databases hold.
+is NULL and timestamps are timestamps. Tables, writers and readers are derived from the
+descriptions of this module, so they cannot disagree; which columns a checksum or a digest is
+of is said by `rsc.store.records.checksum_versions`. Timestamps are kept in microseconds, the
+finest that both databases hold.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from rsc.trading.records import (
     EPISODE_DTYPE,
+    EPISODE_METRICS,
     OPERATION_DTYPE,
     STEP_DTYPE,
     TRADE_DTYPE,
@@ -66,9 +68,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordTable:
-    """One table of records: its name, its dtype, its key and its columns in dtype order."""
+    """One table of records: its name, its dtype, its key and its columns in dtype order.
+
+    `batch_field` is where a `RecordBatch` has its records.
+    """
 
     name: str
+    batch_field: str
     dtype: np.dtype[np.void]
     key: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -103,19 +109,7 @@ _CODES: dict[tuple[str, str], dict[int, str]] = {
     ("trades", "side"): _upper(Side),
     ("trades", "exit_cause"): CLOSINGS,
 }
-# Null while an episode runs; of these the metrics may stay null for ever.
-EPISODE_METRICS = (
-    "total_return",
-    "volatility",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "win_rate",
-    "profit_factor",
-    "turnover",
-    "average_exposure",
-    "time_in_market",
-)
+# Null while an episode runs; its metrics may stay null for ever.
 EPISODE_TOTALS = (
     "end_bar_index",
     "end_timestamp",
@@ -150,7 +144,9 @@ def _kind(table: str, name: str, dtype: np.dtype[np.generic]) -> ColumnKind:
     return ColumnKind.FLOAT if dtype.kind == "f" else ColumnKind.INTEGER
 
 
-def _record_table(name: str, dtype: np.dtype[np.void], *key: str) -> RecordTable:
+def _record_table(
+    name: str, dtype: np.dtype[np.void], *key: str, batch_field: str = ""
+) -> RecordTable:
     columns = tuple(
         Column(
             name=field,
@@ -161,11 +157,20 @@ def _record_table(name: str, dtype: np.dtype[np.void], *key: str) -> RecordTable
         )
         for field in dtype.names or ()
     )
-    return RecordTable(name=name, dtype=dtype, key=key, columns=columns)
+    return RecordTable(
+        name=name, batch_field=batch_field or name, dtype=dtype, key=key, columns=columns
+    )
 
 
 EPISODES = _record_table("episodes", EPISODE_DTYPE, "episode_id")
 STEPS = _record_table("steps", STEP_DTYPE, "episode_id", "step_index")
 TRADES = _record_table("trades", TRADE_DTYPE, "episode_id", "trade_index")
-OPERATIONS = _record_table("trading_operations", OPERATION_DTYPE, "episode_id", "operation_index")
-RECORD_TABLES = (EPISODES, STEPS, TRADES, OPERATIONS)
+OPERATIONS = _record_table(
+    "trading_operations",
+    OPERATION_DTYPE,
+    "episode_id",
+    "operation_index",
+    batch_field="operations",
+)
+# Parents first: the order of writing.
+RECORD_TABLES = (EPISODES, OPERATIONS, TRADES, STEPS)

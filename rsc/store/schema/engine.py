@@ -25,15 +25,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, make_url
 
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
 from rsc.store.schema.column_types import UtcTimestamp
 from rsc.store.schema.failures import address, database_errors, failure_of
 
-# For modules that only hand an engine on: the library itself stays behind this door.
+# For modules that only hand them on: the library itself stays behind this door.
 Engine: TypeAlias = sa.Engine
+Connection: TypeAlias = sa.Connection
 
 Database: TypeAlias = Engine  # what the layers above call it: they do not know SQLAlchemy
 

@@ -29,6 +29,7 @@ from rsc.store.schema.columns import (
     EPISODES,
     OPERATIONS,
     POLICIES,
+    RECORD_TABLES,
     SPLITS,
     STEPS,
     TRADES,
@@ -36,7 +37,8 @@ from rsc.store.schema.columns import (
     ColumnKind,
     RecordTable,
 )
-from rsc.trading.records import MAX_TRIAL_ID
+from rsc.store.states import AttemptOutcome, CheckpointKind, RunState
+from rsc.trading.records import MAX_TRIAL_ID, TRIAL_SHIFT
 
 metadata = sa.MetaData(
     naming_convention={
@@ -48,9 +50,6 @@ metadata = sa.MetaData(
     }
 )
 
-RUN_STATES = ("running", "completed", "interrupted", "failed")
-ATTEMPT_OUTCOMES = (*RUN_STATES, "cancelled", "superseded", "lost")
-CHECKPOINT_KINDS = ("last", "best", "final")
 _LARGEST = "1.7976931348623157e308"
 
 
@@ -133,7 +132,7 @@ training_runs = sa.Table(
     sa.Column("cancel_requested_at", UtcTimestamp()),
     # What was loaded from outside: kind, reference, origin, version and SHA-256 of each.
     sa.Column("extensions", JsonDocument(), nullable=False, server_default="[]"),
-    one_of("state", RUN_STATES),
+    one_of("state", RunState),
     _is("attempt", "attempt >= 0"),
     _is("ended", "(state = 'running') = (ended_at IS NULL)"),
     _is("failed", "(state = 'failed') = (failure IS NOT NULL)"),
@@ -162,7 +161,7 @@ attempts = sa.Table(
     sa.Column("nodes", JsonDocument(), nullable=False),
     sa.Column("node_types", JsonDocument(), nullable=False, server_default="{}"),
     sa.PrimaryKeyConstraint("run_id", "attempt"),
-    one_of("outcome", ATTEMPT_OUTCOMES),
+    one_of("outcome", AttemptOutcome),
     _is("attempt", "attempt >= 1"),
     _is("ended", "(outcome = 'running') = (ended_at IS NULL)"),
     _is("failed", "outcome <> 'failed' OR reason IS NOT NULL"),
@@ -192,7 +191,7 @@ trials = sa.Table(
     sa.Column("iteration_count", BIGINT),
     sa.Column("digest", TEXT),
     sa.UniqueConstraint("run_id", "fold", "seed", "parameters_digest"),
-    one_of("state", RUN_STATES),
+    one_of("state", RunState),
     _is("trial_id", f"trial_id BETWEEN 0 AND {MAX_TRIAL_ID}"),
     _is("fold", "fold >= 0"),
     _is("checksum_version", "checksum_version >= 1"),
@@ -209,7 +208,7 @@ episodes = sa.Table(
         "trial_id", INTEGER, sa.ForeignKey("trials.trial_id"), nullable=False, autoincrement=False
     ),
     *_record_columns(EPISODES),
-    _is("trial_id", "trial_id = episode_id >> 40"),
+    _is("trial_id", f"trial_id = episode_id >> {TRIAL_SHIFT}"),
     _flag("steps_recorded"),
     _is("final", f"state = 'running' OR ({_FINAL})"),
     _is("running", "(state = 'running') = (ended_by IS NULL)"),
@@ -381,7 +380,7 @@ checkpoints = sa.Table(
     sa.Column("size_bytes", BIGINT, nullable=False),
     sa.Column("environment_steps", BIGINT, nullable=False),
     sa.PrimaryKeyConstraint("trial_id", "kind"),
-    one_of("kind", CHECKPOINT_KINDS),
+    one_of("kind", CheckpointKind),
     _is("range", "iteration >= 0 AND size_bytes >= 0 AND environment_steps >= 0"),
     sqlite_strict=True,
 )
@@ -403,16 +402,15 @@ tries = sa.Table(
     sa.Column("skewness", DOUBLE),
     sa.Column("kurtosis", DOUBLE),
     sa.PrimaryKeyConstraint("run_id", "parameters_digest", "seed", "instrument"),
-    one_of("state", RUN_STATES),
+    one_of("state", RunState),
     _finite((name, True) for name in ("sharpe", "skewness", "kurtosis")),
     _is("dates", "first_date <= last_date"),
     sqlite_strict=True,
 )
 
 # What belongs to a trial, child tables first: the order of removing.
-RECORD_TABLES = (steps, trades, trading_operations, episodes)
 TRIAL_TABLES = (
-    *RECORD_TABLES,
+    *[metadata.tables[table.name] for table in reversed(RECORD_TABLES)],
     iteration_statistics,
     evaluation_metrics,
     iterations,

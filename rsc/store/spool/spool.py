@@ -21,32 +21,14 @@ from typing import Any
 import numpy as np
 
 from rsc.errors import RscError, UserError
-from rsc.store.runs.rows import (
-    CheckpointKind,
-    CheckpointRow,
-    EvaluationRow,
-    IterationRow,
-    Payload,
-    TrialContext,
-)
-from rsc.trading.records import (
-    EPISODE_DTYPE,
-    OPERATION_DTYPE,
-    STEP_DTYPE,
-    TRADE_DTYPE,
-    Policy,
-    RecordBatch,
-    Split,
-)
+from rsc.store.runs.rows import CheckpointRow, EvaluationRow, IterationRow, Payload, TrialContext
+from rsc.store.schema.columns import RECORD_TABLES
+from rsc.store.states import CheckpointKind
+from rsc.trading.records import Policy, RecordBatch, Split
 
 _SUFFIX = ".write"
 _DIGEST_BYTES = 32
-_ARRAYS = {
-    "episodes": EPISODE_DTYPE,
-    "steps": STEP_DTYPE,
-    "operations": OPERATION_DTYPE,
-    "trades": TRADE_DTYPE,
-}
+_ARRAYS = {table.batch_field: table.dtype for table in RECORD_TABLES}
 _ROWS: Mapping[str, type[Any]] = {
     row.__name__: row for row in (IterationRow, EvaluationRow, CheckpointRow)
 }

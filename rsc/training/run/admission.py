@@ -18,11 +18,12 @@ from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
 from rsc.store.lease import holder_of_this_process
-from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
+from rsc.store.runs.attempts import attempt_facts
 from rsc.store.runs.queries import RunRow, find_run, run_configuration
-from rsc.store.runs.rows import NewRun, RunState
+from rsc.store.runs.rows import NewRun
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.store.schema.failures import address
+from rsc.store.states import AttemptOutcome, RunState
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.run.provenance import code_version, host_facts
 from rsc.training.trial.data_checks import Prepared, prepare

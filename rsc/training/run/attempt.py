@@ -25,11 +25,12 @@ from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.build import market_digest
 from rsc.market.splits import Fold
 from rsc.store.lease import SupersededError, holder_of_this_process
-from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
+from rsc.store.runs.attempts import attempt_facts
 from rsc.store.runs.queries import list_checkpoints, list_iterations
-from rsc.store.runs.rows import CheckpointKind, RunState, TrialContext, TryRow
+from rsc.store.runs.rows import TrialContext, TryRow
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.engine import portable_url
+from rsc.store.states import AttemptOutcome, CheckpointKind, RunState
 from rsc.training.checkpoints.local import CheckpointStore
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import is_loss, local_ray

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rsc.store.runs.rows import CheckpointKind, CheckpointRow, EvaluationRow
+from rsc.store.runs.rows import CheckpointRow, EvaluationRow
+from rsc.store.states import CheckpointKind
 from rsc.training.checkpoints.local import Checkpoint
 from rsc.training.trial.evaluation import Evaluation
 

@@ -19,8 +19,8 @@ from rsc.config.run import RunConfig
 from rsc.errors import UserError
 from rsc.s3 import is_object_uri
 from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_checkpoints, list_trials
-from rsc.store.runs.rows import CheckpointKind
 from rsc.store.schema.engine import check_schema, create_engine
+from rsc.store.states import CheckpointKind
 from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.records import Split
 from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of, restore, standing

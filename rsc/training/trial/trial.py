@@ -22,7 +22,8 @@ from rsc.analysis.selection import is_better
 from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
-from rsc.store.runs.rows import CheckpointKind, IterationRow, ResumePoint
+from rsc.store.runs.rows import IterationRow, ResumePoint
+from rsc.store.states import CheckpointKind
 from rsc.trading.performance.metrics import Performance
 from rsc.trading.performance.series import span
 from rsc.trading.records import Policy, RecordBatch, Split

@@ -153,6 +153,27 @@ def test_python_in_the_readme_runs(monkeypatch):
     assert np.isfinite(names["rewards"]).all()
 
 
+@pytest.mark.ray
+@pytest.mark.filterwarnings("default")  # of what Ray and torch load inside this process
+def test_python_of_its_page_runs(tmp_path, monkeypatch, capsys):
+    """Every snippet, in order, as one session: it trains, looks, compares and steps."""
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RSC_DATABASE_URL", raising=False)
+    names = {}
+    snippets = blocks(REPOSITORY / "docs/python.md", "python")
+    assert len(snippets) >= 7
+    for snippet in snippets:
+        exec(snippet, names)
+    run, agent = names["run"], names["agent"]
+    assert run.facts.state == "completed"
+    assert len(agent) > 0
+    assert str(run.equity.index.tz) == "UTC"
+    assert names["page"].read_text().lstrip().startswith("<!doctype html>")
+    assert names["observations"].shape[0] == 64
+    assert names["model"].num_timesteps == 256
+
+
 def test_the_readme_lists_every_example():
     listed = re.findall(r"\]\(examples/([\w-]+\.yaml)\)", (REPOSITORY / "README.md").read_text())
     assert listed == sorted(path.name for path in (REPOSITORY / "examples").glob("*.yaml"))

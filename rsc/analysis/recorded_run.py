@@ -48,8 +48,8 @@ class RecordedRun:
     facts: RunFacts
     split: str
     periods_per_year: float
-    records: SplitRecords
-    operation_records: NDArray[np.void]
+    _records: SplitRecords
+    _operations: NDArray[np.void]
 
     @cached_property
     def equity(self) -> pd.DataFrame:
@@ -59,10 +59,10 @@ class RecordedRun:
         the one before it left.
         """
         columns = {}
-        pairs = np.unique(self.records.episodes[["policy", "instrument"]])
-        for policy in self.records.policies:
+        pairs = np.unique(self._records.episodes[["policy", "instrument"]])
+        for policy in self._records.policies:
             for instrument in pairs["instrument"][pairs["policy"] == policy].tolist():
-                path = policy_path(self.records, policy, instrument)
+                path = policy_path(self._records, policy, instrument)
                 name = (policy.name.lower(), self.facts.instruments[instrument])
                 columns[name] = pd.Series(path.value, index=_moments(path.timestamp))
         frame = pd.DataFrame(columns, columns=pd.MultiIndex.from_tuples(columns) if columns else [])
@@ -72,31 +72,31 @@ class RecordedRun:
     @cached_property
     def episodes(self) -> pd.DataFrame:
         """One row for each policy, fold and instrument, by ``episode_id``."""
-        return _frame(EPISODES, self.records.episodes, self.facts.instruments).set_index(
+        return _frame(EPISODES, self._records.episodes, self.facts.instruments).set_index(
             "episode_id"
         )
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """One row for each decision, by the moment of the close that followed it, UTC."""
-        return self._of_episodes(STEPS, self.records.steps).set_index("timestamp")
+        return self._of_episodes(STEPS, self._records.steps).set_index("timestamp")
 
     @cached_property
     def trades(self) -> pd.DataFrame:
         """One row for each round trip; ``entry_timestamp`` and ``exit_timestamp`` in UTC."""
-        return self._of_episodes(TRADES, self.records.trades)
+        return self._of_episodes(TRADES, self._records.trades)
 
     @cached_property
     def operations(self) -> pd.DataFrame:
         """One row for each fill, with its kind, cause, units, prices and costs."""
-        found = self._of_episodes(OPERATIONS, self.operation_records)
+        found = self._of_episodes(OPERATIONS, self._operations)
         moments = self.steps.reset_index()[["episode_id", "step_index", "timestamp"]]
         return found.merge(moments, how="left", on=["episode_id", "step_index"])
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row for each policy, one column for each metric; NaN where undefined."""
-        found = judged(self.records, self.periods_per_year)
+        found = judged(self._records, self.periods_per_year)
         rows = {policy.name.lower(): one.as_dict() for policy, one in found.items()}
         return pd.DataFrame.from_dict(rows, orient="index", dtype="float64").rename_axis("policy")
 
@@ -138,8 +138,8 @@ def load_recorded_run(engine: Engine, run_id: str, split: Split = Split.TEST) ->
         facts=data.facts,
         split=split.name.lower(),
         periods_per_year=data.periods_per_year,
-        records=records,
-        operation_records=np.concatenate([np.zeros(0, OPERATION_DTYPE), *operations]),
+        _records=records,
+        _operations=np.concatenate([np.zeros(0, OPERATION_DTYPE), *operations]),
     )
 
 

@@ -16,7 +16,6 @@ import select
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -25,7 +24,6 @@ from rsc.cli.lazy_group import LazyGroup
 from rsc.cli.terminal.options import examples
 from rsc.cli.terminal.output import print_error, print_json, say
 from rsc.errors import ExitCode, RscError, UserError
-from rsc.log import wrong_setting
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _ROOM_HINT = "Free some space, or write it elsewhere."
@@ -50,6 +48,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # as slow as a third of --help
+
         sys.stdout.write(f"rsc {version('rsc')}\n")
         raise typer.Exit(ExitCode.OK)
 
@@ -68,6 +68,8 @@ def root(
     ] = False,
 ) -> None:
     """Train trading agents with reinforcement learning, keep every fact, judge honestly."""
+    from rsc.log import wrong_setting  # structlog is as slow as --help, which does not come here
+
     if wrong := wrong_setting(os.environ):
         raise UserError(wrong, "Change the variable, or unset it.")
 

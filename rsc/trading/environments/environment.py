@@ -1,4 +1,4 @@
-"""The simulator as gymnasium environments: a batch of one and a batch of N.
+"""The simulator as gymnasium environments: a batch of N, and a batch of one as a single one.
 
 Both are thin: the money is in the kernel, where episodes begin is in ``episodes``.
 What is here is gymnasium's contract: spaces, seeds, autoreset (section 14 of the
@@ -10,7 +10,7 @@ does not use them; it steps the simulator and keeps pointers instead of windows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import gymnasium
 import numpy as np
@@ -57,6 +57,22 @@ def _require_bars(ranges: Sequence[BarRange], market: Market, window: int) -> No
             )
 
 
+class EnvironmentOptions(TypedDict, total=False):
+    """What may be given to both environments beside the market and the rules."""
+
+    window: int
+    """W, bars in an observation; 30 by default."""
+    ranges: Sequence[BarRange]
+    """Bars that episodes may cover, one range for each instrument, with a full window after
+    the warm-up before its start; everything of that kind by default."""
+    episodes: EpisodeConfig
+    """Length of episodes."""
+    split: Split
+    """Written into the records; TRAIN by default."""
+    keep_records: bool
+    """Whether records are kept for `drain`; otherwise they are dropped at each step."""
+
+
 class _Batch:
     """N accounts with their episodes and observations: what both environments share."""
 
@@ -66,11 +82,11 @@ class _Batch:
         trading: TradingConfig,
         count: int,
         *,
-        window: int,
-        ranges: Sequence[BarRange] | None,
-        episodes: EpisodeConfig | None,
-        split: Split,
-        keep_records: bool,
+        window: int = 30,
+        ranges: Sequence[BarRange] | None = None,
+        episodes: EpisodeConfig | None = None,
+        split: Split = Split.TRAIN,
+        keep_records: bool = False,
     ) -> None:
         if ranges is not None:
             _require_bars(ranges, market, window)
@@ -167,132 +183,40 @@ class _Batch:
         return gather_windows(features, simulator.row, self.window, simulator.account, out)
 
 
-class TradingEnv(gymnasium.Env[Observations, np.int64]):
-    """One account: observe a window of features and the account, choose an exposure.
+class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
+    """N accounts in one batch: observe windows of features and the accounts, choose exposures.
 
     Parameters
     ----------
     market : Market
     trading : TradingConfig
         Rules, costs and reward.
-    window : int
-        W, bars in an observation.
-    ranges : sequence of BarRange, optional
-        Bars that episodes may cover, one range for each instrument, with a full window after
-        the warm-up before its start; everything of that kind by default.
-    episodes : EpisodeConfig, optional
-        Length of episodes.
-    split : Split
-        Written into the records.
-    keep_records : bool
-        Whether records are kept for `drain`; otherwise they are dropped at each step.
-    render_mode : None
-        There is nothing to render; reports show what happened.
-
-    Notes
-    -----
-    The observation is float32, flat: W rows of F features, the oldest first, then the
-    account: exposure, unrealised return, drawdown, held target, share of the cool-down
-    left (only with a cool-down). The action is an index into ``trading.actions``.
-    ``reset(seed=n)`` makes n the key of the episodes to come. ``reset(options=...)``
-    takes ``instrument`` (index), ``start`` (bar_index of the first decision) and ``end``
-    (of the last bar) instead of the drawn ones; with one of the two the length is the
-    drawn one, or what the range has room for. ``info`` holds ``portfolio_value``
-    (money) and ``row`` (market row of the last seen bar).
-    """
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]
-
-    def __init__(
-        self,
-        market: Market,
-        trading: TradingConfig,
-        *,
-        window: int = 30,
-        ranges: Sequence[BarRange] | None = None,
-        episodes: EpisodeConfig | None = None,
-        split: Split = Split.TRAIN,
-        keep_records: bool = False,
-        render_mode: None = None,
-    ) -> None:
-        self.render_mode = render_mode
-        self._batch = _Batch(
-            market,
-            trading,
-            1,
-            window=window,
-            ranges=ranges,
-            episodes=episodes,
-            split=split,
-            keep_records=keep_records,
-        )
-        self.observation_space = self._batch.observation_space
-        self.action_space = self._batch.action_space
-        self._action = np.zeros(1, np.int64)
-        self._seeded = False
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observations, dict[str, Any]]:
-        """Interrupt the open episode, if any, and begin the next one."""
-        super().reset(seed=seed)
-        if seed is None and not self._seeded:
-            seed = self.np_random_seed
-        self._batch.seed([seed])
-        self._seeded = True
-        self._batch.restart(options)
-        return self._batch.observe()[0], self._info()
-
-    def step(
-        self, action: np.int64 | int
-    ) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
-        """Decide at the last seen close and let the next bar happen.
-
-        Raises
-        ------
-        gymnasium.error.ResetNeeded
-            If no episode is open.
-        """
-        simulator = self._batch.simulator
-        if not simulator.active[0]:
-            raise gymnasium.error.ResetNeeded("no episode is open: call reset() first")
-        self._action[0] = action
-        self._batch.step(self._action)
-        return (
-            self._batch.observe()[0],
-            float(simulator.reward[0]),
-            bool(simulator.terminated[0]),
-            bool(simulator.truncated[0]),
-            self._info(),
-        )
-
-    def drain(self) -> RecordBatch:
-        """Return the records since the last call; nothing without ``keep_records``."""
-        self._batch.forget()
-        return self._batch.simulator.drain()
-
-    def _info(self) -> dict[str, Any]:
-        simulator = self._batch.simulator
-        return {
-            "portfolio_value": float(simulator.portfolio_value[0]),
-            "row": int(simulator.row[0]),
-        }
-
-
-class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
-    """N accounts in one batch; parameters, observations and options as for `TradingEnv`.
-
-    Parameters
-    ----------
     num_envs : int
         N.
+    autoreset_mode : AutoresetMode
+        ``NEXT_STEP`` or ``SAME_STEP``, see below.
+    render_mode : None
+        There is nothing to render; reports show what happened.
+    **options
+        The fields of `EnvironmentOptions`.
 
     Notes
     -----
-    Autoreset is ``NEXT_STEP``: the step after an episode's end ignores that action,
-    returns the reset observation with reward 0 and both flags False, and is no step of
-    any episode. ``reset(seed=n)`` gives sub-environment i the key n + i, a sequence gives
-    each its own. Values of `options` may be arrays of N.
+    An observation is float32, flat: W rows of F features, the oldest first, then the
+    account: exposure, unrealised return, drawdown, held target, share of the cool-down
+    left (only with a cool-down). An action is an index into ``trading.actions``.
+
+    ``reset(seed=n)`` makes n + i the key of the episodes to come of sub-environment i, a
+    sequence gives each its own. ``reset(options=...)`` takes ``instrument`` (index),
+    ``start`` (bar_index of the first decision) and ``end`` (of the last bar), one for all
+    or arrays of N, instead of the drawn ones; with one of the two the length is the drawn
+    one, or what the range has room for. ``info`` holds ``portfolio_value`` (money) and
+    ``row`` (market row of the last seen bar).
+
+    With ``NEXT_STEP`` the step after an episode's end ignores that action, returns the
+    reset observation with reward 0 and both flags False, and is no step of any episode.
+    With ``SAME_STEP`` the step that ends an episode returns the reset observation;
+    ``info["final_obs"]`` holds the last one of each episode that ended.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by the base class)
@@ -306,25 +230,17 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
         trading: TradingConfig,
         num_envs: int,
         *,
-        window: int = 30,
-        ranges: Sequence[BarRange] | None = None,
-        episodes: EpisodeConfig | None = None,
-        split: Split = Split.TRAIN,
-        keep_records: bool = False,
+        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: None = None,
+        **options: Unpack[EnvironmentOptions],
     ) -> None:
+        if autoreset_mode is AutoresetMode.DISABLED:
+            raise ValueError("autoreset_mode was DISABLED, must be NEXT_STEP or SAME_STEP")
         self.render_mode = render_mode
         self.num_envs = num_envs
-        self._batch = _Batch(
-            market,
-            trading,
-            num_envs,
-            window=window,
-            ranges=ranges,
-            episodes=episodes,
-            split=split,
-            keep_records=keep_records,
-        )
+        self.metadata = self.metadata | {"autoreset_mode": autoreset_mode}
+        self._same_step = autoreset_mode is AutoresetMode.SAME_STEP
+        self._batch = _Batch(market, trading, num_envs, **options)
         self.single_observation_space = self._batch.observation_space
         self.single_action_space = self._batch.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -348,7 +264,7 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
     ) -> tuple[
         Observations, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
     ]:
-        """Step every open episode; begin one where it ended in the step before.
+        """Step every open episode; begin one where it ended, as the autoreset mode says.
 
         Raises
         ------
@@ -360,15 +276,18 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
         simulator = self._batch.simulator
         ended = np.flatnonzero(~simulator.active)
         self._batch.step(np.asarray(actions, np.int64))
+        rewards, info = simulator.reward.copy(), {}
+        terminated, truncated = simulator.terminated.copy(), simulator.truncated.copy()
+        if self._same_step:
+            ended = np.flatnonzero(~simulator.active)
+            info = self._final(ended)
         if len(ended):
             self._batch.begin(ended)
-        return (
-            self._batch.observe(),
-            simulator.reward.copy(),
-            simulator.terminated.copy(),
-            simulator.truncated.copy(),
-            self._info(),
-        )
+        return self._batch.observe(), rewards, terminated, truncated, self._info() | info
+
+    def is_open(self, index: int) -> bool:
+        """Return whether a sub-environment has an episode that has not ended."""
+        return bool(self._batch.simulator.active[index])
 
     def drain(self) -> RecordBatch:
         """Return the records since the last call; nothing without ``keep_records``."""
@@ -389,6 +308,17 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
         first = self.np_random_seed or 0  # there is none to keep yet
         return [first + i if key is None else key for i, key in enumerate(given)]
 
+    def _final(self, ended: NDArray[np.int64]) -> dict[str, Any]:
+        """Return the last observation of what ended, by gymnasium's names; empty if none did."""
+        if not len(ended):
+            return {}
+        last, known = np.full(self.num_envs, None, object), np.zeros(self.num_envs, np.bool_)
+        observations = self._batch.observe()
+        for account in ended:
+            last[account] = observations[account]
+        known[ended] = True
+        return {"final_obs": last, "_final_obs": known}
+
     def _info(self) -> dict[str, Any]:
         """Return arrays with their masks, as gymnasium's vector environments do."""
         simulator, known = self._batch.simulator, np.ones(self.num_envs, np.bool_)
@@ -398,3 +328,77 @@ class TradingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]])
             "row": simulator.row.astype(np.int64),
             "_row": known,
         }
+
+
+class TradingEnv(gymnasium.Env[Observations, np.int64]):
+    """One account: a batch of one, whose episodes are begun by `reset` alone.
+
+    Parameters
+    ----------
+    market : Market
+    trading : TradingConfig
+        Rules, costs and reward.
+    render_mode : None
+        There is nothing to render; reports show what happened.
+    **options
+        The fields of `EnvironmentOptions`.
+
+    Notes
+    -----
+    Observation, action, seed, options of `reset` and ``info`` are as in `TradingVectorEnv`,
+    each without the axis of accounts.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        market: Market,
+        trading: TradingConfig,
+        *,
+        render_mode: None = None,
+        **options: Unpack[EnvironmentOptions],
+    ) -> None:
+        self.render_mode = render_mode
+        self._vector = TradingVectorEnv(market, trading, 1, **options)
+        self.observation_space = self._vector.single_observation_space
+        self.action_space = self._vector.single_action_space
+        self._seeded = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Interrupt the open episode, if any, and begin the next one."""
+        super().reset(seed=seed)
+        if seed is None and not self._seeded:
+            seed = self.np_random_seed
+        self._seeded = True
+        observations, info = self._vector.reset(seed=seed, options=options)
+        return observations[0], _single(info)
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[Observations, float, bool, bool, dict[str, Any]]:
+        """Decide at the last seen close and let the next bar happen.
+
+        Raises
+        ------
+        gymnasium.error.ResetNeeded
+            If no episode is open.
+        """
+        if not self._vector.is_open(0):
+            raise gymnasium.error.ResetNeeded("no episode is open: call reset() first")
+        observations, rewards, terminated, truncated, info = self._vector.step(
+            np.array([action], np.int64)
+        )
+        ended = bool(terminated[0]), bool(truncated[0])
+        return observations[0], float(rewards[0]), *ended, _single(info)
+
+    def drain(self) -> RecordBatch:
+        """Return the records since the last call; nothing without ``keep_records``."""
+        return self._vector.drain()
+
+
+def _single(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the one account, without gymnasium's masks."""
+    return {name: values[0].item() for name, values in info.items() if not name.startswith("_")}

@@ -42,8 +42,8 @@ e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (do
 	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n $(E2E_WORKERS) $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
-	$(BIN)/ruff format --check rsc tests benchmarks docker
-	$(BIN)/ruff check rsc tests benchmarks docker
+	$(BIN)/ruff format --check rsc tests benchmarks docker scripts
+	$(BIN)/ruff check rsc tests benchmarks docker scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
@@ -51,12 +51,12 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	! $(BIN)/vulture --min-confidence 60 rsc benchmarks | grep -E 'unused (function|class|import)'
 	$(BIN)/deptry rsc
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks docker
-	$(BIN)/yamllint --strict examples docker .github helm/rsc-train/values.yaml helm/rsc-train/ci k8s/overlays
+	$(BIN)/yamllint --strict examples docker .github helm/rsc-train/*.yaml helm/rsc-train/ci k8s/overlays
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
-	$(BIN)/ruff format rsc tests benchmarks docker
-	$(BIN)/ruff check --fix rsc tests benchmarks docker
+	$(BIN)/ruff format rsc tests benchmarks docker scripts
+	$(BIN)/ruff check --fix rsc tests benchmarks docker scripts
 
 bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed bar is an error
 	@missed=0; for name in simulator dqn recording reset; do \
@@ -68,8 +68,9 @@ bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed
 OUT ?= .
 RENDER = helm template rsc-train helm/rsc-train --values helm/rsc-train/ci/rayjob-values.yaml --skip-tests
 
-manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs helm and helm-docs)
+manifests: ## make what is generated from the chart (needs helm, helm-docs and `make setup`)
 	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster/manifest $(OUT)/helm/rsc-train
+	$(BIN)/python scripts/values_schema.py helm/rsc-train $(OUT)/helm/rsc-train/values.schema.json
 	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
 	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
 	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml

@@ -71,12 +71,11 @@ RENDER = helm template rsc-train helm/rsc-train --values helm/rsc-train/ci/rayjo
 manifests: ## make what is generated from the chart (needs helm, helm-docs and `make setup`)
 	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster/manifest $(OUT)/helm/rsc-train
 	$(BIN)/python scripts/values_schema.py helm/rsc-train $(OUT)/helm/rsc-train/values.schema.json
-	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
+	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/base/rayjob.yaml
 	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
-	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
 	$(RENDER) --set jobs.hooks=true $(foreach name,hooks job-migrate job-preflight,--show-only templates/$(name).yaml) \
 	  > $(OUT)/k8s/preflight.yaml
-	$(RENDER) --set jobs.hooks=true > $(OUT)/rsc/cluster/manifest/manifest.yaml
+	$(RENDER) --set jobs.hooks=true --set runId=to-be-filled-in > $(OUT)/rsc/cluster/manifest/manifest.yaml
 	helm-docs --chart-search-root helm --sort-values-order file --log-level warning --dry-run \
 	  > $(OUT)/helm/rsc-train/README.md
 

@@ -10,7 +10,6 @@ import yaml
 from chart_tools import REPOSITORY, Objects, hooks, run, tool
 
 GENERATED = (
-    "k8s/rayjob.yaml",
     "k8s/base/rayjob.yaml",
     "k8s/preflight.yaml",
     "k8s/verify.yaml",

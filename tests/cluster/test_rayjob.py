@@ -49,9 +49,10 @@ def _environment(rayjob):
 def test_every_pod_of_a_run_knows_the_run_and_nothing_of_another():
     objects = _fill(run_id="20261122-r2d2", name="small-20261122-r2d2")
     text = yaml.safe_dump_all(objects)
-    old = rayjob_of(SHIPPED)["metadata"]["name"]
-    assert old not in text
+    assert "to-be-filled-in" in yaml.safe_dump_all(SHIPPED)
+    assert "to-be-filled-in" not in text
     rayjob = rayjob_of(objects)
+    assert rayjob["spec"]["metadata"] == {"rsc_run_id": "20261122-r2d2"}
     assert rayjob["metadata"]["labels"]["rsc.dev/run-id"] == "20261122-r2d2"
     for template in pod_templates(rayjob):
         assert template["metadata"]["labels"]["rsc.dev/run-id"] == "20261122-r2d2"
@@ -187,7 +188,7 @@ def test_manifest_that_is_none_is_refused(text, sentence):
         read_manifest(text, "file.yaml")
 
 
-@pytest.mark.parametrize("missing", ["rsc-train-r1-config", "rsc-train-hooks"])
+@pytest.mark.parametrize("missing", ["rsc-train-to-be-filled-in-config", "rsc-train-hooks"])
 def test_manifest_without_the_run_file_of_its_pods_is_refused(missing):
     """As train.existingConfigMap renders it: its pods would train what is in that ConfigMap."""
     gone = ("ConfigMap", missing)

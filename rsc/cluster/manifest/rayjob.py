@@ -125,7 +125,6 @@ def fill(
     wanted = [copy.deepcopy(dict(item)) for item in documents if not is_left_out(item)]
     wanted = _without_hooks(wanted)
     rayjob = rayjob_of(wanted)
-    old_run = _old_run_id(rayjob)
     old_image = _containers(rayjob["spec"]["rayClusterSpec"]["headGroupSpec"])[0].get("image")
     renamed: dict[str, str] = {}
     for item in wanted:
@@ -137,7 +136,7 @@ def fill(
                 renamed[name_of(item)] = new
             item["metadata"].pop("generateName", None)
             item["metadata"]["name"] = new
-    return tuple(_filled(item, submission, old_run, old_image, renamed) for item in _sorted(wanted))
+    return tuple(_filled(item, submission, old_image, renamed) for item in _sorted(wanted))
 
 
 def is_of_one_run(item: Mapping[str, Any]) -> bool:
@@ -195,15 +194,9 @@ def _new_name(item: Mapping[str, Any], submission: Submission) -> str:
     return f"{submission.name}-{suffix}"
 
 
-def _old_run_id(rayjob: Mapping[str, Any]) -> str:
-    labels = rayjob["metadata"].get("labels") or {}
-    return str(labels.get(RUN_LABEL) or name_of(rayjob))
-
-
 def _filled(
     item: dict[str, Any],
     submission: Submission,
-    old_run: str,
     old_image: object,
     renamed: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -212,16 +205,14 @@ def _filled(
             subject["namespace"] = submission.namespace
     if not is_of_one_run(item):
         return item
-    name = name_of(item)
-    item = _replaced(item, old_run, submission.run_id)
     _set_checksum(item, hashlib.sha256(submission.train_yaml.encode()).hexdigest())
-    item["metadata"]["name"] = name
     item["metadata"].setdefault("labels", {})[RUN_LABEL] = submission.run_id
     if item["kind"] == "ConfigMap":
         item["data"][TRAIN_KEY] = submission.train_yaml
         return item
     _rename_config_maps(item, renamed)
     if item["kind"] == "RayJob":
+        item["spec"].setdefault("metadata", {})["rsc_run_id"] = submission.run_id
         _size(item["spec"]["rayClusterSpec"], submission)
     for template in pod_templates(item):
         template.setdefault("metadata", {}).setdefault("labels", {})[RUN_LABEL] = submission.run_id
@@ -231,15 +222,6 @@ def _filled(
     if submission.image and options.get("image") == old_image is not None:
         options["image"] = submission.image
     return item
-
-
-def _replaced(node: Any, old: str, new: str) -> Any:
-    """Return `node` with every text that is exactly `old` made `new`."""
-    if isinstance(node, dict):
-        return {key: _replaced(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(value, old, new) for value in node]
-    return new if node == old else node
 
 
 def _set_checksum(node: Any, digest: str) -> None:

@@ -97,6 +97,29 @@ def test_the_rayjob_comes_last_and_mounts_the_yaml_of_its_run():
     assert all(item["metadata"]["namespace"] == "here" for item in objects)
 
 
+def test_python_files_lie_beside_the_yaml_of_driver_and_preflight():
+    objects = _fill(files={"own.py": "x = 1\n"})
+    maps = [item for item in objects if item["kind"] == "ConfigMap"]
+    assert len(maps) == 2
+    for item in maps:
+        assert item["data"] == {"train.yaml": "seed: 1\n", "own.py": "x = 1\n"}
+    assert _config_checksum(objects) not in {
+        _config_checksum(_fill()),
+        _config_checksum(_fill(files={"own.py": "x = 2\n"})),
+    }
+
+
+def _config_checksum(objects):
+    return rayjob_of(objects)["metadata"]["annotations"]["checksum/config"]
+
+
+def test_files_that_no_config_map_holds_are_refused():
+    sentence = "the run file, own.py had 1048577 bytes, must be at most 1048576"
+    files = {"own.py": "ü" * ((2**20 - 8) // 2) + "x"}
+    with pytest.raises(UserError, match=sentence):
+        _fill(files=files)
+
+
 def test_image_goes_everywhere_and_into_the_record():
     rayjob = rayjob_of(_fill(image="registry/rsc@sha256:00"))
     for template in pod_templates(rayjob):

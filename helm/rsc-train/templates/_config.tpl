@@ -5,8 +5,29 @@
 {{- end }}
 
 {{- define "rsc-train.configChecksum" -}}
-{{- if .Values.train.existingConfigMap -}}{{- .Values.train.existingConfigMap | sha256sum -}}
-{{- else -}}{{- include "rsc-train.config" . | sha256sum -}}{{- end -}}
+{{- with .Values.train.existingConfigMap -}}{{- sha256sum . -}}
+{{- else -}}
+{{- $files := "" -}}
+{{- with .Values.train.files -}}{{- $files = toYaml . -}}{{- end -}}
+{{- printf "%s%s" (include "rsc-train.config" .) $files | sha256sum -}}
+{{- end -}}
+{{- end }}
+
+{{/* Data of a ConfigMap with the run's YAML and the Python files beside it. */}}
+{{- define "rsc-train.runFiles" -}}
+{{- $config := include "rsc-train.config" . -}}
+{{- $bytes := len $config -}}
+{{- range .Values.train.files -}}{{- $bytes = add $bytes (len .) -}}{{- end -}}
+{{- if gt $bytes 1048576 -}}
+{{- fail (printf (print
+  "the run file and train.files had %d bytes, must be at most 1048576, which is all that a ConfigMap holds: "
+  "put larger code into the image, as an installed package") $bytes) -}}
+{{- end -}}
+train.yaml: |
+  {{- $config | nindent 2 }}
+{{- with .Values.train.files }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* The resources part of the run's YAML as JSON; empty when it stands in a ConfigMap that is not seen here. */}}
@@ -17,6 +38,11 @@
 {{- fail (printf (print
   "%d of train.config, train.file and train.existingConfigMap were given, must be exactly one: "
   "--set-file train.file=run.yaml") $given) -}}
+{{- end -}}
+{{- if and .existingConfigMap .files -}}
+{{- fail (printf
+  "train.files was given with train.existingConfigMap %s, must be keys of that ConfigMap"
+  .existingConfigMap) -}}
 {{- end -}}
 {{- $config := .config | default dict -}}
 {{- if .file -}}

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rsc.cluster.observed import COMPONENT_LABEL, RUN_LABEL, name_of
@@ -22,6 +22,8 @@ from rsc.errors import UserError
 # KubeRay adds a suffix of six to RayJob names and limits the result to 53.
 MAXIMUM_NAME = 47
 TRAIN_KEY = "train.yaml"
+# The API server counts the values of a ConfigMap.
+MAXIMUM_CONFIG_MAP_BYTES = 1024 * 1024
 _CHECKSUM = "checksum/config"
 SAMPLER = "rsc_sampler"
 # The chart's `gpuNodeLabels`.
@@ -74,6 +76,8 @@ class Submission:
         Where the objects go.
     train_yaml : str
         The effective configuration.
+    files : mapping of str to str
+        Texts by name of the Python files that the configuration names, to lie beside it.
     image : str or None
         Image of every pod; None keeps the manifest's.
     storage : str or None
@@ -88,6 +92,7 @@ class Submission:
     run_id: str
     namespace: str
     train_yaml: str
+    files: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     storage: str | None = None
     samplers: int | None = None
@@ -121,7 +126,14 @@ def rayjob_name(base: str, run_id: str) -> str:
 def fill(
     documents: Iterable[Mapping[str, Any]], submission: Submission
 ) -> tuple[dict[str, Any], ...]:
-    """Return the objects of one run, in the order in which they are to be made."""
+    """Return the objects of one run, in the order in which they are to be made.
+
+    Raises
+    ------
+    UserError
+        A group that the submission names is not there, or no ConfigMap can hold its files.
+    """
+    _check_size(submission)
     wanted = [copy.deepcopy(dict(item)) for item in documents if not is_left_out(item)]
     wanted = _without_hooks(wanted)
     rayjob = rayjob_of(wanted)
@@ -205,10 +217,10 @@ def _filled(
             subject["namespace"] = submission.namespace
     if not is_of_one_run(item):
         return item
-    _set_checksum(item, hashlib.sha256(submission.train_yaml.encode()).hexdigest())
+    _set_checksum(item, _checksum(submission))
     item["metadata"].setdefault("labels", {})[RUN_LABEL] = submission.run_id
     if item["kind"] == "ConfigMap":
-        item["data"][TRAIN_KEY] = submission.train_yaml
+        item["data"] |= {TRAIN_KEY: submission.train_yaml, **submission.files}
         return item
     _rename_config_maps(item, renamed)
     if item["kind"] == "RayJob":
@@ -222,6 +234,24 @@ def _filled(
     if submission.image and options.get("image") == old_image is not None:
         options["image"] = submission.image
     return item
+
+
+def _check_size(submission: Submission) -> None:
+    texts = [submission.train_yaml, *submission.files.values()]
+    size = sum(len(text.encode()) for text in texts)
+    if size > MAXIMUM_CONFIG_MAP_BYTES:
+        names = ", ".join(["the run file", *submission.files])
+        message = (
+            f"{names} had {size} bytes, must be at most {MAXIMUM_CONFIG_MAP_BYTES}, "
+            "which is all that a ConfigMap holds"
+        )
+        raise UserError(message, "Put larger code into the image, as an installed package.")
+
+
+def _checksum(submission: Submission) -> str:
+    """Return the SHA-256 of the YAML, and of the files where there are any."""
+    files = [f"{name}\n{text}" for name, text in sorted(submission.files.items())]
+    return hashlib.sha256("".join([submission.train_yaml, *files]).encode()).hexdigest()
 
 
 def _set_checksum(node: Any, digest: str) -> None:

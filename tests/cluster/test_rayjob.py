@@ -12,7 +12,7 @@ from rsc.cluster.manifest.capacity import demand_of, longest_seconds, make_plan,
 from rsc.cluster.manifest.groups import groups_of
 from rsc.cluster.manifest.rayjob import (
     Submission,
-    fill,
+    fill_in,
     parse_resource,
     pod_templates,
     rayjob_name,
@@ -30,7 +30,7 @@ SHIPPED = read_manifest(shipped_manifest(), "shipped")
 
 def _fill(**more):
     values = {"name": "n-1", "run_id": "1", "namespace": "here", "train_yaml": "seed: 1\n"}
-    return fill(SHIPPED, Submission(**values | more))
+    return fill_in(SHIPPED, Submission(**values | more))
 
 
 def _config(**resources):
@@ -244,16 +244,18 @@ def _plan(config, *, prices=None, **more):
     return make_plan(config, rayjob_of(_fill(**more)), prices=prices)
 
 
-def test_demand_is_one_gang():
-    asks = [(b.kind, b.count, dict(b.asks)) for b in demand_of(_config(num_env_runners=3))]
-    assert asks == [
+def test_demand_is_one_placement_group():
+    requests = [(b.kind, b.count, dict(b.requests)) for b in demand_of(_config(num_env_runners=3))]
+    assert requests == [
         ("trial", 1, {"CPU": 1, "rsc_main": 1}),
         ("env runner", 3, {"CPU": 1, "rsc_sampler": 1}),
     ]
-    asks = [dict(b.asks) for b in demand_of(_config(num_gpus_per_learner=1))]
-    assert asks == [{"CPU": 1, "rsc_main": 1, "GPU": 1}]
-    asks = [dict(b.asks) for b in demand_of(_config(num_gpus_per_learner=1, num_learners=1))]
-    assert asks == [{"CPU": 1, "rsc_main": 1}, {"CPU": 1, "rsc_learner": 1, "GPU": 1}]
+    requests = [dict(b.requests) for b in demand_of(_config(num_gpus_per_learner=1))]
+    assert requests == [{"CPU": 1, "rsc_main": 1, "GPU": 1}]
+    requests = [
+        dict(b.requests) for b in demand_of(_config(num_gpus_per_learner=1, num_learners=1))
+    ]
+    assert requests == [{"CPU": 1, "rsc_main": 1}, {"CPU": 1, "rsc_learner": 1, "GPU": 1}]
 
 
 def test_run_that_fits_is_not_refused():
@@ -276,7 +278,7 @@ def test_more_env_runners_than_the_groups_hold_are_refused():
 def test_gpu_that_no_group_offers_is_refused():
     assert _plan(_config(num_gpus_per_learner=1)).refusals == (
         (
-            "the trial asks CPU 1, rsc_main 1, GPU 1 of one pod, "
+            "the trial requests CPU 1, rsc_main 1, GPU 1 on one pod, "
             "but learner offers CPU 1, rsc_main 1, GPU 0"
         ),
     )
@@ -284,7 +286,7 @@ def test_gpu_that_no_group_offers_is_refused():
     plan = _plan(_config(num_gpus_per_learner=1), resources=gpu)
     assert (plan.refusals, plan.warnings) == ((), ())
     (warning,) = _plan(_config(), resources=gpu).warnings
-    assert warning.startswith("the pods hold 1 GPU and the run asks for 0")
+    assert warning.startswith("the pods hold 1 GPU and the run requests 0")
 
 
 @pytest.mark.parametrize(
@@ -307,7 +309,9 @@ def test_what_kuberay_counts_as_a_gpu_is_one(key, counts):
 def test_learner_process_needs_a_second_cpu_on_the_learner_pod():
     config = _config(num_learners=1)
     (refusal,) = _plan(config).refusals
-    assert refusal.startswith("the learner asks CPU 1, rsc_learner 1, but no pod is left for it")
+    assert refusal.startswith(
+        "the learner requests CPU 1, rsc_learner 1, but no pod is left for it"
+    )
     two = (parse_resource("learner.cpu=2"),)
     assert _plan(config, resources=two).refusals == ()
 

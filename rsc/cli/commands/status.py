@@ -198,7 +198,7 @@ def _phase(found: _Status) -> Phase:
 
 
 def _document(found: _Status) -> dict[str, Any]:
-    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.diagnosis.diagnose import diagnose
     from rsc.cluster.observed import name_of, run_id_of, status_of
     from rsc.cluster.runs.views import ended_at, pods_of, started_at
 
@@ -220,7 +220,7 @@ def _document(found: _Status) -> dict[str, Any]:
         "pods": pods_of(found.observed),
         "progress": found.progress,
         "cost": _cost(found),
-        "causes": explain(found.observed),
+        "causes": diagnose(found.observed),
     }
 
 
@@ -240,7 +240,7 @@ def _cost(found: _Status) -> dict[str, Any]:
 
 
 def _show(found: _Status) -> None:
-    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.diagnosis.diagnose import diagnose
     from rsc.cluster.observed import run_id_of
     from rsc.cluster.runs.views import pods_of
 
@@ -262,8 +262,8 @@ def _show(found: _Status) -> None:
         print_table(columns, rows)
     reasons = [
         (word, text)
-        for cause in explain(observed)
-        for word, text in (("why", cause.what), ("", cause.hint))
+        for blocker in diagnose(observed)
+        for word, text in (("why", blocker.what), ("", blocker.hint))
         if text
     ]
     if reasons:
@@ -357,7 +357,7 @@ def _watch(
 
 def _line(found: _Status) -> str:
     """Return a run in one line, which is written when it changes."""
-    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.diagnosis.diagnose import diagnose
     from rsc.cluster.runs.views import pods_of
 
     running = sum(pod.state == "Running" for pod in pods_of(found.observed) if pod.of_ray)
@@ -367,22 +367,22 @@ def _line(found: _Status) -> str:
         words += f", iteration {progress.iteration}"
     if progress and progress.sharpe is not None:
         words += f", validation Sharpe {_sharpe(progress)}"
-    causes = explain(found.observed)
-    return words + (f"; {causes[0].what}" if causes else "")
+    blockers = diagnose(found.observed)
+    return words + (f"; {blockers[0].what}" if blockers else "")
 
 
 def _judge(found: _Status, *, as_json: bool) -> None:
-    from rsc.cluster.diagnosis.diagnose import explain
+    from rsc.cluster.diagnosis.diagnose import diagnose
     from rsc.cluster.observed import run_id_of
     from rsc.cluster.runs.views import Phase
 
     phase = _phase(found)
     if phase in {Phase.COMPLETED, Phase.ENDED}:
         return
-    causes = explain(found.observed)
-    why = f": {causes[0].what}" if causes else ""
+    blockers = diagnose(found.observed)
+    why = f": {blockers[0].what}" if blockers else ""
     message = f"run {run_id_of(found.observed.rayjob)} was {phase}, must be completed{why}"
-    hint = causes[0].hint if causes else ""
+    hint = blockers[0].hint if blockers else ""
     if as_json:  # the document is out: one is all that stdout may hold
         print_error(message, hint)
         raise typer.Exit(CheckFailedError.exit_code)

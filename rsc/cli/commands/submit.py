@@ -22,7 +22,7 @@ from rsc.cli.terminal.options import FileArgument, JsonOption, OverrideOption, e
 from rsc.cli.terminal.output import print_facts, print_json, say
 
 if TYPE_CHECKING:
-    from rsc.cluster.manifest.capacity import Plan
+    from rsc.cluster.manifest.capacity import ResourcePlan
     from rsc.cluster.manifest.rayjob import Submission
 
 _ImageOption = Annotated[
@@ -134,7 +134,7 @@ def _print_objects(objects: tuple[dict[str, Any], ...], *, as_json: bool) -> Non
     sys.stdout.write(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
 
 
-def _tell(submission: Submission, plan: Plan, *, as_json: bool) -> None:
+def _tell(submission: Submission, plan: ResourcePlan, *, as_json: bool) -> None:
     if as_json:
         document = {
             "run_id": submission.run_id,

@@ -123,7 +123,7 @@ def rayjob_name(base: str, run_id: str) -> str:
     return f"{plain[: MAXIMUM_NAME - 1 - len(run_id)].rstrip('-')}-{run_id}"
 
 
-def fill(
+def fill_in(
     documents: Iterable[Mapping[str, Any]], submission: Submission
 ) -> tuple[dict[str, Any], ...]:
     """Return the objects of one run, in the order in which they are to be made.
@@ -356,8 +356,8 @@ def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, A
     absent = [{"key": label, "operator": "DoesNotExist"} for label in GPU_NODE_LABELS]
     away = {"nodeSelectorTerms": [{"matchExpressions": absent}]}
     for name, group in groups.items():
-        asks = _containers(group)[0].get("resources", {}).get("limits") or {}
-        if name != change.group and not any(map(is_gpu, asks)):
+        limits = _containers(group)[0].get("resources", {}).get("limits") or {}
+        if name != change.group and not any(map(is_gpu, limits)):
             affinity = {
                 "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": dict(away)}
             }

@@ -55,7 +55,7 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	! $(BIN)/vulture --min-confidence 60 rsc benchmarks | grep -E 'unused (function|class|import)'
 	$(BIN)/deptry rsc
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs rsc tests examples benchmarks docker
-	$(BIN)/yamllint --strict examples docker .github helm/rsc-train/values.yaml helm/rsc-train/ci k8s/overlays
+	$(BIN)/yamllint --strict examples docker .github helm/rsc-train/*.yaml helm/rsc-train/ci k8s/overlays
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
@@ -72,14 +72,14 @@ bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed
 OUT ?= .
 RENDER = helm template rsc-train helm/rsc-train --values helm/rsc-train/ci/rayjob-values.yaml --skip-tests
 
-manifests: ## render k8s/ and what `rsc submit` fills in from the chart (needs helm and helm-docs)
+manifests: ## make what is generated from the chart (needs helm, helm-docs and `make setup`)
 	mkdir -p $(OUT)/k8s/base $(OUT)/rsc/cluster/manifest $(OUT)/helm/rsc-train
-	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/rayjob.yaml
+	$(BIN)/python scripts/values_schema.py helm/rsc-train $(OUT)/helm/rsc-train/values.schema.json
+	{ cat k8s/header.txt; $(RENDER); } > $(OUT)/k8s/base/rayjob.yaml
 	$(RENDER) --set jobs.verify.enabled=true --show-only templates/job-verify.yaml > $(OUT)/k8s/verify.yaml
-	cp $(OUT)/k8s/rayjob.yaml $(OUT)/k8s/base/rayjob.yaml
 	$(RENDER) --set jobs.hooks=true $(foreach name,hooks job-migrate job-preflight,--show-only templates/$(name).yaml) \
 	  > $(OUT)/k8s/preflight.yaml
-	$(RENDER) --set jobs.hooks=true > $(OUT)/rsc/cluster/manifest/manifest.yaml
+	$(RENDER) --set jobs.hooks=true --set runId=to-be-filled-in > $(OUT)/rsc/cluster/manifest/manifest.yaml
 	helm-docs --chart-search-root helm --sort-values-order file --log-level warning --dry-run \
 	  > $(OUT)/helm/rsc-train/README.md
 

@@ -48,8 +48,8 @@ PriceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--price",
-        metavar="GROUP=MONEY",
-        help="Money for one pod and hour: --price learner=1.2. May be given many times.",
+        metavar="GROUP=PRICE",
+        help="Price of one pod and hour: --price learner=1.2. May be given many times.",
     ),
 ]
 ResourceOption = Annotated[
@@ -97,7 +97,7 @@ def read_documents(manifest: str | None) -> tuple[dict[str, Any], ...]:
 
 
 def read_prices(given: list[str] | None) -> dict[str, float]:
-    """Return money for one pod and hour by group."""
+    """Return the price of one pod and hour by group."""
     prices = {}
     for text in given or []:
         group, _, number = text.partition("=")
@@ -107,7 +107,7 @@ def read_prices(given: list[str] | None) -> dict[str, float]:
             price = -1.0
         if not group or not 0 <= price < float("inf"):
             raise UserError(
-                f"--price was {text!r}, must be GROUP=MONEY with a number from 0 on",
+                f"--price was {text!r}, must be GROUP=PRICE with a number from 0 on",
                 "For one pod and hour: --price learner=1.2 --price sampler=0.05 --price head=0.1",
             )
         prices[group] = price

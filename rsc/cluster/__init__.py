@@ -1,4 +1,4 @@
-"""Runs on a Kubernetes cluster: plan, submit, look at, explain, cancel.
+"""Runs on a Kubernetes cluster: plan, submit, look at, diagnose, cancel.
 
 What a run needs is computed from its configuration, what a cluster would hold from the
 manifest that the chart renders, and why nothing happens from the objects the API server

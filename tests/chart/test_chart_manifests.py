@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,12 @@ import yaml
 from chart_tools import REPOSITORY, Objects, hooks, run, tool
 
 GENERATED = (
-    "k8s/rayjob.yaml",
     "k8s/base/rayjob.yaml",
     "k8s/preflight.yaml",
     "k8s/verify.yaml",
     "rsc/cluster/manifest/manifest.yaml",
     "helm/rsc-train/README.md",
+    "helm/rsc-train/values.schema.json",
 )
 SAID_BY_THEIR_NAMES = (
     *("pullPolicy", "Key", "nodeSelector", "tolerations", "affinity", "priorityClassName"),
@@ -29,7 +30,9 @@ def made(tmp_path_factory) -> Path:
     """A folder that `make manifests` has just written to."""
     folder = tmp_path_factory.mktemp("manifests")
     tool("helm-docs")
-    done = run("make", "--silent", "manifests", f"OUT={folder}")
+    done = run(
+        "make", "--silent", "manifests", f"OUT={folder}", f"BIN={Path(sys.executable).parent}"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 

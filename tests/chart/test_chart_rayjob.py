@@ -51,6 +51,19 @@ def test_another_run_file_is_another_checksum():
     assert checksum(1000) != checksum(1001)
 
 
+def test_python_files_are_beside_the_run_file_of_driver_and_preflight():
+    text = "def f(bars):\n\n    return bars  # ü\n"
+    objects = render({"train": {"files": {"own.py": text}}})
+    maps = objects.of("ConfigMap")
+    assert set(maps) == {"rsc-rsc-train-r1-config", "rsc-rsc-train-hooks"}
+    for item in maps.values():
+        assert set(item["data"]) == {"train.yaml", "own.py"}
+        assert item["data"]["own.py"] == text
+    annotations = objects.groups["head"]["template"]["metadata"]["annotations"]
+    other = render({"train": {"files": {"own.py": "x = 1"}}}).one("RayJob")
+    assert annotations["checksum/config"] != other["metadata"]["annotations"]["checksum/config"]
+
+
 def test_a_run_file_given_as_text_is_kept_as_it_is():
     text = "# mine\nname: mine\ntraining: {lr: 3e-4}\n"
     values = {"train": {"config": None, "file": text}}

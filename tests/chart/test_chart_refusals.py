@@ -43,6 +43,14 @@ TOGETHER = {
         {"train": {"config": None, "file": "name: [a"}},
         "train.file was no YAML",
     ),
+    "Python files beside a ConfigMap": (
+        {"train": {"config": None, "existingConfigMap": "mine", "files": {"own.py": "x = 1"}}},
+        "train.files was given with train.existingConfigMap mine, must be keys of that ConfigMap",
+    ),
+    "Python files that no ConfigMap holds": (
+        {"train": {"files": {"own.py": "x" * 600_000, "two.py": "ü" * 300_000}}},
+        "bytes, must be at most 1048576, which is all that a ConfigMap holds",
+    ),
     "a long name": (
         {"runId": "a-run-id-that-goes-on-and-on-and-on-for-ever"},
         "with 58 characters, must have at most 47: shorten the release's name",
@@ -276,6 +284,10 @@ ALONE = {
     "two commands": (
         {"rayjob": {"entrypoint": "rsc train a.yaml && rm b"}},
         "at '/rayjob/entrypoint'",
+    ),
+    "a Python file in a folder": (
+        {"train": {"files": {"own/reward.py": "x = 1"}}},
+        "invalid propertyName 'own/reward.py'",
     ),
     "half a CPU": ({"learner": {"cpus": 1.5}}, "at '/learner/cpus': got number, want integer"),
     "memory in other units": ({"head": {"memory": "4G"}}, "at '/head/memory': '4G' does not match"),

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # helper modules of this folder
 from observations import to_document
 
 from rsc.cluster.api.client import Cluster, connect
-from rsc.cluster.diagnosis.blocker import Cause, CauseKind
-from rsc.cluster.diagnosis.diagnose import explain
-from rsc.cluster.manifest.rayjob import Submission, fill, pod_templates
+from rsc.cluster.diagnosis.blocker import Blocker, BlockerKind
+from rsc.cluster.diagnosis.diagnose import diagnose
+from rsc.cluster.manifest.rayjob import Submission, fill_in, pod_templates
 from rsc.cluster.manifest.source import read_manifest
 from rsc.cluster.observed import Observed
 from rsc.cluster.runs.observe import find_rayjob, observe
@@ -71,7 +71,7 @@ class Place:
         image: str = IMAGE,
     ) -> None:
         """Submit what `kubectl apply` makes after `change` of its RayJob: no Job comes first."""
-        filled = fill(
+        filled = fill_in(
             read_manifest(MANIFEST.read_text(), "k8s/rayjob.yaml"),
             Submission(
                 name=f"t-{run_id}",
@@ -91,18 +91,18 @@ class Place:
     def observe(self) -> Observed:
         return observe(self.cluster, find_rayjob(self.cluster, "last"))
 
-    def await_cause(self, kind: CauseKind, seconds: float = 120) -> Cause:
-        """Look until a cause of that kind is there."""
+    def await_blocker(self, kind: BlockerKind, seconds: float = 120) -> Blocker:
+        """Look until a blocker of that kind is there."""
         end = time.monotonic() + seconds
         while True:
             observed = self.observe()
-            causes = explain(observed)
-            for cause in causes:
-                if cause.kind == kind:
+            blockers = diagnose(observed)
+            for blocker in blockers:
+                if blocker.kind == kind:
                     self._record(observed)
-                    return cause
+                    return blocker
             if time.monotonic() > end:
-                pytest.fail(f"no cause {kind} after {seconds} s, but {causes}")
+                pytest.fail(f"no blocker {kind} after {seconds} s, but {blockers}")
             time.sleep(1)
 
     def _record(self, observed: Observed) -> None:

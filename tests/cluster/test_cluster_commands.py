@@ -68,7 +68,7 @@ def test_plan_shows_demand_pods_and_bounds(rsc):
         "learner",
         "submitter",
         "longest",
-        "money at most",
+        "cost at most",
     ):
         assert words in out
 
@@ -77,7 +77,9 @@ def test_plan_refuses_what_can_never_be(rsc):
     words = ("plan", "run.yaml", "--set", "resources.num_gpus_per_learner=1")
     code, _, err = rsc(*words)
     assert code == 1
-    assert err.startswith("error: the trial asks CPU 1, rsc_main 1, GPU 1 of one pod, but learner")
+    assert err.startswith(
+        "error: the trial requests CPU 1, rsc_main 1, GPU 1 on one pod, but learner"
+    )
     code, out, _ = rsc(*words, "--json")
     assert code == 1
     assert len(json.loads(out)["refusals"]) == 1
@@ -159,7 +161,7 @@ def test_a_watched_run_that_failed_is_one_document_with_json(folder, capsys, mon
         (("plan", "none.yaml"), "none.yaml"),
         (("plan", "run.yaml", "--manifest", "none"), "none could not be read (No such file"),
         (("plan", "run.yaml", "--manifest", "run.yaml"), "without kind and name"),
-        (("plan", "run.yaml", "--price", "head"), "--price was 'head', must be GROUP=MONEY"),
+        (("plan", "run.yaml", "--price", "head"), "--price was 'head', must be GROUP=PRICE"),
         (("plan", "run.yaml", "--price", "head=nan"), "--price was 'head=nan'"),
         (("plan", "run.yaml", "--resource", "x"), "--resource was 'x', must be GROUP.RESOURCE"),
         (("submit", "run.yaml", "--run-id", "A", "--dry-run"), "--run-id was 'A'"),

@@ -12,7 +12,7 @@ from rsc.cluster.manifest.capacity import demand_of, longest_seconds, make_plan,
 from rsc.cluster.manifest.groups import groups_of
 from rsc.cluster.manifest.rayjob import (
     Submission,
-    fill,
+    fill_in,
     parse_resource,
     pod_templates,
     rayjob_name,
@@ -30,7 +30,7 @@ SHIPPED = read_manifest(shipped_manifest(), "shipped")
 
 def _fill(**more):
     values = {"name": "n-1", "run_id": "1", "namespace": "here", "train_yaml": "seed: 1\n"}
-    return fill(SHIPPED, Submission(**values | more))
+    return fill_in(SHIPPED, Submission(**values | more))
 
 
 def _config(**resources):
@@ -49,9 +49,10 @@ def _environment(rayjob):
 def test_every_pod_of_a_run_knows_the_run_and_nothing_of_another():
     objects = _fill(run_id="20261122-r2d2", name="small-20261122-r2d2")
     text = yaml.safe_dump_all(objects)
-    old = rayjob_of(SHIPPED)["metadata"]["name"]
-    assert old not in text
+    assert "to-be-filled-in" in yaml.safe_dump_all(SHIPPED)
+    assert "to-be-filled-in" not in text
     rayjob = rayjob_of(objects)
+    assert rayjob["spec"]["metadata"] == {"rsc_run_id": "20261122-r2d2"}
     assert rayjob["metadata"]["labels"]["rsc.dev/run-id"] == "20261122-r2d2"
     for template in pod_templates(rayjob):
         assert template["metadata"]["labels"]["rsc.dev/run-id"] == "20261122-r2d2"
@@ -94,6 +95,29 @@ def test_the_rayjob_comes_last_and_mounts_the_yaml_of_its_run():
         volume["configMap"]["name"] for volume in head["volumes"] if "configMap" in volume
     }
     assert all(item["metadata"]["namespace"] == "here" for item in objects)
+
+
+def test_python_files_lie_beside_the_yaml_of_driver_and_preflight():
+    objects = _fill(files={"own.py": "x = 1\n"})
+    maps = [item for item in objects if item["kind"] == "ConfigMap"]
+    assert len(maps) == 2
+    for item in maps:
+        assert item["data"] == {"train.yaml": "seed: 1\n", "own.py": "x = 1\n"}
+    assert _config_checksum(objects) not in {
+        _config_checksum(_fill()),
+        _config_checksum(_fill(files={"own.py": "x = 2\n"})),
+    }
+
+
+def _config_checksum(objects):
+    return rayjob_of(objects)["metadata"]["annotations"]["checksum/config"]
+
+
+def test_files_that_no_config_map_holds_are_refused():
+    sentence = "the run file, own.py had 1048577 bytes, must be at most 1048576"
+    files = {"own.py": "ü" * ((2**20 - 8) // 2) + "x"}
+    with pytest.raises(UserError, match=sentence):
+        _fill(files=files)
 
 
 def test_image_goes_everywhere_and_into_the_record():
@@ -187,7 +211,7 @@ def test_manifest_that_is_none_is_refused(text, sentence):
         read_manifest(text, "file.yaml")
 
 
-@pytest.mark.parametrize("missing", ["rsc-train-r1-config", "rsc-train-hooks"])
+@pytest.mark.parametrize("missing", ["rsc-train-to-be-filled-in-config", "rsc-train-hooks"])
 def test_manifest_without_the_run_file_of_its_pods_is_refused(missing):
     """As train.existingConfigMap renders it: its pods would train what is in that ConfigMap."""
     gone = ("ConfigMap", missing)
@@ -220,16 +244,18 @@ def _plan(config, *, prices=None, **more):
     return make_plan(config, rayjob_of(_fill(**more)), prices=prices)
 
 
-def test_demand_is_one_gang():
-    asks = [(b.kind, b.count, dict(b.asks)) for b in demand_of(_config(num_env_runners=3))]
-    assert asks == [
+def test_demand_is_one_placement_group():
+    requests = [(b.kind, b.count, dict(b.requests)) for b in demand_of(_config(num_env_runners=3))]
+    assert requests == [
         ("trial", 1, {"CPU": 1, "rsc_main": 1}),
         ("env runner", 3, {"CPU": 1, "rsc_sampler": 1}),
     ]
-    asks = [dict(b.asks) for b in demand_of(_config(num_gpus_per_learner=1))]
-    assert asks == [{"CPU": 1, "rsc_main": 1, "GPU": 1}]
-    asks = [dict(b.asks) for b in demand_of(_config(num_gpus_per_learner=1, num_learners=1))]
-    assert asks == [{"CPU": 1, "rsc_main": 1}, {"CPU": 1, "rsc_learner": 1, "GPU": 1}]
+    requests = [dict(b.requests) for b in demand_of(_config(num_gpus_per_learner=1))]
+    assert requests == [{"CPU": 1, "rsc_main": 1, "GPU": 1}]
+    requests = [
+        dict(b.requests) for b in demand_of(_config(num_gpus_per_learner=1, num_learners=1))
+    ]
+    assert requests == [{"CPU": 1, "rsc_main": 1}, {"CPU": 1, "rsc_learner": 1, "GPU": 1}]
 
 
 def test_run_that_fits_is_not_refused():
@@ -252,7 +278,7 @@ def test_more_env_runners_than_the_groups_hold_are_refused():
 def test_gpu_that_no_group_offers_is_refused():
     assert _plan(_config(num_gpus_per_learner=1)).refusals == (
         (
-            "the trial asks CPU 1, rsc_main 1, GPU 1 of one pod, "
+            "the trial requests CPU 1, rsc_main 1, GPU 1 on one pod, "
             "but learner offers CPU 1, rsc_main 1, GPU 0"
         ),
     )
@@ -260,7 +286,7 @@ def test_gpu_that_no_group_offers_is_refused():
     plan = _plan(_config(num_gpus_per_learner=1), resources=gpu)
     assert (plan.refusals, plan.warnings) == ((), ())
     (warning,) = _plan(_config(), resources=gpu).warnings
-    assert warning.startswith("the pods hold 1 GPU and the run asks for 0")
+    assert warning.startswith("the pods hold 1 GPU and the run requests 0")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +309,9 @@ def test_what_kuberay_counts_as_a_gpu_is_one(key, counts):
 def test_learner_process_needs_a_second_cpu_on_the_learner_pod():
     config = _config(num_learners=1)
     (refusal,) = _plan(config).refusals
-    assert refusal.startswith("the learner asks CPU 1, rsc_learner 1, but no pod is left for it")
+    assert refusal.startswith(
+        "the learner requests CPU 1, rsc_learner 1, but no pod is left for it"
+    )
     two = (parse_resource("learner.cpu=2"),)
     assert _plan(config, resources=two).refusals == ()
 

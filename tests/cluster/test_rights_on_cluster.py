@@ -13,8 +13,8 @@ from conftest import IMAGE, kubectl
 
 from rsc.cluster.api.client import connect
 from rsc.cluster.api.errors import ForbiddenError
-from rsc.cluster.diagnosis.blocker import CauseKind
-from rsc.cluster.manifest.rayjob import Submission, fill, rayjob_of
+from rsc.cluster.diagnosis.blocker import BlockerKind
+from rsc.cluster.manifest.rayjob import Submission, fill_in, rayjob_of
 from rsc.cluster.manifest.source import read_manifest, shipped_manifest
 from rsc.cluster.runs.cancellation import Cancelled, cancel
 from rsc.cluster.runs.observe import find_rayjob, list_rayjobs, observe
@@ -54,7 +54,7 @@ def test_user_without_rights_is_told_which_one(place, user):
 def _filled(place, **more):
     values = {"name": "t-run", "run_id": "run", "namespace": place.name, "train_yaml": "a: 1\n"}
     documents = read_manifest(shipped_manifest(), "shipped")
-    return fill(documents, Submission(**values | {"image": "localhost/nothing:1"} | more))
+    return fill_in(documents, Submission(**values | {"image": "localhost/nothing:1"} | more))
 
 
 def test_role_of_the_chart_is_enough_to_submit_look_and_cancel(place, user):
@@ -98,7 +98,7 @@ def test_role_of_the_chart_is_enough_to_submit_look_and_cancel(place, user):
 
 def test_run_that_never_began_is_deleted_with_all_that_was_its_own(place):
     place.submit(image="localhost/nothing:1")
-    place.await_cause(CauseKind.IMAGE)
+    place.await_blocker(BlockerKind.IMAGE)
     rayjob = find_rayjob(place.cluster, "last")
     assert cancel(place.cluster, rayjob, seconds=100, say=_say) is Cancelled.DELETED
     assert place.cluster.get("RayJob", "t-run") is None

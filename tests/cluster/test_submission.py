@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsc.cluster.manifest.rayjob import Submission, fill, is_of_one_run, pod_templates
+from rsc.cluster.manifest.rayjob import Submission, fill_in, is_of_one_run, pod_templates
 from rsc.cluster.manifest.source import read_manifest, shipped_manifest
 from rsc.cluster.runs.submission import check
 from rsc.errors import UserError
@@ -27,7 +27,7 @@ class _WithRayJob:
 
 def test_name_of_a_rayjob_that_is_there_is_refused_with_what_to_do():
     values = {"name": "small-r7", "run_id": "r7", "namespace": "here", "train_yaml": "seed: 1\n"}
-    objects = fill(read_manifest(shipped_manifest(), "shipped"), Submission(**values))
+    objects = fill_in(read_manifest(shipped_manifest(), "shipped"), Submission(**values))
     with pytest.raises(UserError, match="RayJob small-r7 existed already, must be new") as caught:
         check(_WithRayJob(), objects)
     assert caught.value.hint == (
@@ -40,7 +40,7 @@ def test_name_of_a_rayjob_that_is_there_is_refused_with_what_to_do():
 def _objects():
     documents = read_manifest(shipped_manifest(), "shipped")
     values = {"name": "small-r7", "run_id": "r7", "namespace": "here", "train_yaml": "seed: 1\n"}
-    return documents, fill(documents, Submission(**values))
+    return documents, fill_in(documents, Submission(**values))
 
 
 def test_what_runs_share_is_what_a_release_leaves_when_its_hooks_are_over():

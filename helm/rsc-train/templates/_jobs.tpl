@@ -13,7 +13,17 @@
 {{- .Values.train.existingConfigMap | default (printf "%s-hooks" (include "rsc-train.fullname" .)) -}}
 {{- end }}
 
-{{/* Spec of a pod: root, component, command, hook (bool), secret, s3 (bool), config (name of the ConfigMap, or empty). */}}
+{{/* A Job asks for a run by its whole id, and would find none of the name `last`: value (its name), run. */}}
+{{- define "rsc-train.checkRunId" -}}
+{{- if eq .run "last" -}}
+{{- fail (printf
+  "%s was last, must be the id of a run: another may have begun when the Job does" .value) -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+Spec of a pod: root, component, command, hook (bool), secret, s3 (bool), config (name of the ConfigMap, or empty).
+*/}}
 {{- define "rsc-train.jobPodSpec" -}}
 serviceAccountName: {{ include "rsc-train.jobServiceAccountName" . }}
 automountServiceAccountToken: false
@@ -26,27 +36,34 @@ containers:
   - name: {{ .component }}
     image: {{ include "rsc-train.image" .root }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-    command: [{{ range $at, $word := .command }}{{ if $at }}, {{ end }}{{ quote $word }}{{ end }}]
+    command: {{- toYaml .command | nindent 6 }}
     env:
       {{- include "rsc-train.identityEnv" (dict "root" .root "group" .component) | nindent 6 }}
       {{- include "rsc-train.scratchEnv" .root | nindent 6 }}
-      {{- include "rsc-train.databaseEnv" . | nindent 6 }}
+      {{- with include "rsc-train.databaseEnv" . }}
+      {{- . | trim | nindent 6 }}
+      {{- end }}
       {{- if .s3 }}
-      - {name: RSC_STORAGE_URI, value: {{ .root.Values.storage.uri | quote }}}
+      - name: RSC_STORAGE_URI
+        value: {{ .root.Values.storage.uri | quote }}
       {{- with include "rsc-train.s3Env" .root }}
       {{- . | trim | nindent 6 }}
       {{- end }}
       {{- end }}
       {{- if .config }}
-      - {name: RSC_RUN_ID, value: {{ include "rsc-train.runId" .root | quote }}}
+      - name: RSC_RUN_ID
+        value: {{ include "rsc-train.runId" .root | quote }}
       # Without Helm the migration begins at the same moment; the Job ends after 300 s.
-      - {name: RSC_DATABASE_WAIT_SECONDS, value: {{ min 240 (int .root.Values.database.waitSeconds) | quote }}}
+      - name: RSC_DATABASE_WAIT_SECONDS
+        value: {{ min 240 (int .root.Values.database.waitSeconds) | quote }}
       {{- end }}
-    resources: {{- include "rsc-train.resources" (dict "settings" .root.Values.jobs) | nindent 6 }}
+    resources: {{- include "rsc-train.resources" (dict "root" .root "values" "jobs") | nindent 6 }}
     securityContext: {{- include "rsc-train.containerSecurityContext" .root | nindent 6 }}
     volumeMounts:
       {{- if .config }}
-      - {name: train, mountPath: /etc/rsc, readOnly: true}
+      - name: train
+        mountPath: /etc/rsc
+        readOnly: true
       {{- end }}
       {{- include "rsc-train.scratchMounts" .root | nindent 6 }}
       {{- with include "rsc-train.caMounts" (dict "root" .root "database" true "s3" .s3) }}
@@ -54,7 +71,9 @@ containers:
       {{- end }}
 volumes:
   {{- if .config }}
-  - {name: train, configMap: {name: {{ .config }}}}
+  - name: train
+    configMap:
+      name: {{ .config }}
   {{- end }}
   {{- include "rsc-train.scratchVolumes" .root | nindent 2 }}
   {{- with include "rsc-train.caVolumes" (dict "root" .root "database" true "s3" .s3) }}
@@ -72,7 +91,12 @@ ttlSecondsAfterFinished: {{ int .root.Values.jobs.ttlSecondsAfterFinished }}
 # Another start would end the same way: wrong usage, a failed check, bad input. Where the only input is the database,
 # bad input may be a server that is away for a moment.
 podFailurePolicy:
-  rules: [{action: FailJob, onExitCodes: {containerName: {{ .component }}, operator: In, values: {{ if has .component (list "migrate" "verify") }}[2, 3]{{ else }}[1, 2, 3]{{ end }}}}]
+  rules:
+    - action: FailJob
+      onExitCodes:
+        containerName: {{ .component }}
+        operator: In
+        values: {{ has .component (list "migrate" "verify") | ternary "[2, 3]" "[1, 2, 3]" }}
 template:
   metadata:
     labels: {{- include "rsc-train.podLabels" . | nindent 6 }}

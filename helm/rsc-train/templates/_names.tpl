@@ -5,12 +5,15 @@
 {{- end }}
 
 {{- define "rsc-train.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride -}}
-{{- else -}}
 {{- $name := include "rsc-train.name" . -}}
-{{- if contains $name .Release.Name -}}{{- .Release.Name -}}{{- else -}}{{- printf "%s-%s" .Release.Name $name -}}{{- end -}}
+{{- $long := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $fullname := .Values.fullnameOverride | default $long -}}
+{{- if gt (len $fullname) 40 -}}
+{{- fail (printf (print
+  "the prefix of names was %s with %d characters, must have at most 40: "
+  "shorten the release's name or give fullnameOverride") $fullname (len $fullname)) -}}
 {{- end -}}
+{{- $fullname -}}
 {{- end }}
 
 {{/* What is new in each revision: the end of the names of what belongs to one run. */}}
@@ -52,6 +55,9 @@
 
 {{- define "rsc-train.image" -}}
 {{- with .Values.image -}}
+{{- if eq .tag "latest" -}}
+{{- fail "image.tag was latest, must be a version: the pods of one run would be made of different images" -}}
+{{- end -}}
 {{- if .digest -}}{{- printf "%s@%s" .repository .digest -}}
 {{- else -}}{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}{{- end -}}
 {{- end -}}
@@ -75,7 +81,34 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 {{- if has .component (list "ray" "submitter" "preflight" "verify") }}
 rsc.dev/run-id: {{ .runId | default (include "rsc-train.runId" .root) | quote }}
 {{- end }}
-{{- with .root.Values.podLabels }}
+{{- include "rsc-train.userLabels" (dict "value" "podLabels" "labels" .root.Values.podLabels) }}
+{{- end }}
+
+{{/* Labels of the user's: value (their name among the values), labels. */}}
+{{- define "rsc-train.userLabels" -}}
+{{- $ours := "^(app\\.kubernetes\\.io/(name|instance|component|managed-by|version)|rsc\\.dev/.*|ray\\.io/.*)$" }}
+{{- range $key, $_ := .labels }}
+{{- if regexMatch $ours $key }}
+{{- fail (printf (print
+  "%s named %s, must not: the chart or KubeRay sets it, "
+  "and network policies find the pods by such labels") $.value $key) }}
+{{- end }}
+{{- end }}
+{{- with .labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations of the user's, likewise. A key that is there twice is no YAML: readers take the one or the other. */}}
+{{- define "rsc-train.userAnnotations" -}}
+{{- $ours := print "^(checksum/config|helm\\.sh/.*|cluster-autoscaler\\.kubernetes\\.io/safe-to-evict"
+  "|karpenter\\.sh/do-not-disrupt)$" }}
+{{- range $key, $_ := .annotations }}
+{{- if regexMatch $ours $key }}
+{{- fail (printf "%s named %s, must not: the chart sets it" $.value $key) }}
+{{- end }}
+{{- end }}
+{{- with .annotations }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

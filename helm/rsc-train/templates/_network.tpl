@@ -1,22 +1,31 @@
 {{/* Rules of the NetworkPolicies. */}}
 
 {{- define "rsc-train.dnsEgress" -}}
-{{- with .Values.networkPolicy.egress.dns }}
+{{- with .Values.networkPolicy.egress.dns -}}
 - to:
-    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}}
-      podSelector: {matchLabels: {{ toJson .podLabels }}}
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ .namespace }}
+      podSelector:
+        matchLabels: {{- toYaml .podLabels | nindent 10 }}
     {{- range .cidrs }}
-    - ipBlock: {cidr: {{ . }}}
+    - ipBlock:
+        cidr: {{ . }}
     {{- end }}
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
 {{- end }}
 {{- end }}
 
 {{/* Egress to addresses: `[{cidr, port}]`. */}}
 {{- define "rsc-train.addressEgress" -}}
 {{- range . }}
-- to: [{ipBlock: {cidr: {{ .cidr }}}}]
-  ports: [{port: {{ int .port }}, protocol: TCP}]
+- to:
+    - ipBlock:
+        cidr: {{ .cidr }}
+  ports:
+    - {port: {{ int .port }}, protocol: TCP}
 {{- end }}
 {{- end }}
 
@@ -38,13 +47,17 @@ podSelector:
     app.kubernetes.io/name: {{ include "rsc-train.name" . }}
     app.kubernetes.io/instance: {{ .Release.Name }}
   matchExpressions:
-    - {key: app.kubernetes.io/component, operator: In, values: [migrate, preflight, verify, reset, retention]}
+    - key: app.kubernetes.io/component
+      operator: In
+      values: [migrate, preflight, verify, reset, retention]
 ingress: []
 {{- if .Values.networkPolicy.egress.enabled }}
 policyTypes: [Ingress, Egress]
 egress:
-  {{- include "rsc-train.dnsEgress" . | trim | nindent 2 }}
-  {{- include "rsc-train.programEgress" . | trim | nindent 2 }}
+  {{- include "rsc-train.dnsEgress" . | nindent 2 }}
+  {{- with include "rsc-train.programEgress" . }}
+  {{- . | trim | nindent 2 }}
+  {{- end }}
 {{- else }}
 policyTypes: [Ingress]
 {{- end }}

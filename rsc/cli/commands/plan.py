@@ -25,7 +25,7 @@ from rsc.cli.terminal.output import (
     print_table,
     say,
 )
-from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan, make_plan
+from rsc.cluster.manifest.capacity import Allocation, Bundle, ResourcePlan, make_plan
 from rsc.cluster.manifest.rayjob import rayjob_of
 from rsc.cluster.manifest.run_objects import run_objects
 from rsc.cluster.quantities import memory_text
@@ -52,7 +52,7 @@ def plan(
     *,
     json: JsonOption = False,
 ) -> None:
-    """Compute what FILE's run asks of the groups of a manifest; needs no cluster.
+    """Compute what FILE's run requests of the groups of a manifest; needs no cluster.
 
     Refuses a demand that can never be met, which Ray would wait for without end. Prints
     the pods it will hold, and for how long at most.
@@ -70,10 +70,10 @@ def plan(
     refuse(found, as_json=json)
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: ResourcePlan) -> None:
     """Write demand, pods and bounds."""
     print_table(
-        (Column("asks for", fixed=True), number_column("count"), Column("each, on one pod")),
+        (Column("requests", fixed=True), number_column("count"), Column("each, on one pod")),
         [_bundle_cells(bundle) for bundle in plan.demand],
         title="demand, all at once",
     )
@@ -92,8 +92,8 @@ def print_plan(plan: Plan) -> None:
 
 
 def _bundle_cells(bundle: Bundle) -> list[str]:
-    asks = ", ".join(f"{key} {amount:g}" for key, amount in bundle.asks.items())
-    return [bundle.kind, str(bundle.count), asks]
+    requests = ", ".join(f"{key} {amount:g}" for key, amount in bundle.requests.items())
+    return [bundle.kind, str(bundle.count), requests]
 
 
 def _holding_cells(hold: Allocation) -> list[str]:
@@ -103,18 +103,18 @@ def _holding_cells(hold: Allocation) -> list[str]:
     return [group.name, str(hold.pods), str(hold.most), f"{group.cpu:g}", memory, gpu]
 
 
-def _bounds(plan: Plan) -> list[tuple[str, str]]:
+def _bounds(plan: ResourcePlan) -> list[tuple[str, str]]:
     longest = duration(plan.longest_seconds) if plan.longest_seconds is not None else "no limit"
     facts = [("longest", longest)]
     if plan.longest_seconds is not None:
         pods = sum(hold.pods for hold in plan.holds)
         facts.append(("pod-hours at most", f"{pods * plan.longest_seconds / 3600:.1f}"))
     if plan.max_cost is not None:
-        facts.append(("money at most", f"{plan.max_cost:.2f}"))
+        facts.append(("cost at most", f"{plan.max_cost:.2f}"))
     return facts
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: ResourcePlan) -> dict[str, Any]:
     """Return a plan as plain values."""
     return {
         "demand": plan.demand,
@@ -126,7 +126,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def refuse(plan: Plan, *, as_json: bool = False) -> None:
+def refuse(plan: ResourcePlan, *, as_json: bool = False) -> None:
     """Raise when a run can never work.
 
     Raises

@@ -30,7 +30,7 @@ from rsc.cli.terminal.output import (
     say,
 )
 from rsc.cluster.api.client import Cluster
-from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.diagnosis.diagnose import diagnose
 from rsc.cluster.diagnosis.driver_log import read_progress
 from rsc.cluster.observed import Json, Observed, is_finished, name_of, run_id_of, status_of
 from rsc.cluster.runs.logs import driver_log
@@ -206,7 +206,7 @@ def _document(found: _Status) -> dict[str, Any]:
         "pods": pods_of(found.observed),
         "progress": found.progress,
         "cost": _cost(found),
-        "causes": explain(found.observed),
+        "causes": diagnose(found.observed),
     }
 
 
@@ -242,8 +242,8 @@ def _show(found: _Status) -> None:
         print_table(columns, rows)
     reasons = [
         (word, text)
-        for cause in explain(observed)
-        for word, text in (("why", cause.what), ("", cause.hint))
+        for blocker in diagnose(observed)
+        for word, text in (("why", blocker.what), ("", blocker.hint))
         if text
     ]
     if reasons:
@@ -336,16 +336,16 @@ def _line(found: _Status) -> str:
         words += f", iteration {progress.iteration}"
     if progress and progress.sharpe is not None:
         words += f", validation Sharpe {_sharpe(progress)}"
-    causes = explain(found.observed)
-    return words + (f"; {causes[0].what}" if causes else "")
+    blockers = diagnose(found.observed)
+    return words + (f"; {blockers[0].what}" if blockers else "")
 
 
 def _judge(found: _Status, *, as_json: bool) -> None:
     phase = _phase(found)
     if phase in {Phase.COMPLETED, Phase.ENDED}:
         return
-    causes = explain(found.observed)
-    why = f": {causes[0].what}" if causes else ""
+    blockers = diagnose(found.observed)
+    why = f": {blockers[0].what}" if blockers else ""
     message = f"run {run_id_of(found.observed.rayjob)} was {phase}, must be completed{why}"
-    hint = causes[0].hint if causes else ""
+    hint = blockers[0].hint if blockers else ""
     fail(CheckFailedError(message, hint), json=as_json)

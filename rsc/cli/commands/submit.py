@@ -21,7 +21,7 @@ from rsc.cli.commands.plan import refuse
 from rsc.cli.terminal.numbers import duration
 from rsc.cli.terminal.options import FileArgument, JsonOption, OverrideOption, examples
 from rsc.cli.terminal.output import emit, print_facts, say
-from rsc.cluster.manifest.capacity import Plan, make_plan
+from rsc.cluster.manifest.capacity import ResourcePlan, make_plan
 from rsc.cluster.manifest.rayjob import Submission, rayjob_of
 from rsc.cluster.manifest.run_objects import run_objects
 from rsc.cluster.runs.submission import submit as make
@@ -130,7 +130,7 @@ def _print_objects(objects: tuple[dict[str, Any], ...]) -> None:
     sys.stdout.write(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
 
 
-def _tell(submission: Submission, plan: Plan) -> None:
+def _tell(submission: Submission, plan: ResourcePlan) -> None:
     pods = ", ".join(f"{hold.pods} {hold.group.name}" for hold in plan.holds if hold.pods)
     longest = duration(plan.longest_seconds) if plan.longest_seconds is not None else "no limit"
     print_facts(

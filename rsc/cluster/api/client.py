@@ -1,6 +1,6 @@
 """The one door to Kubernetes: objects as plain mappings, failures as sentences.
 
-Everything is read and written as the JSON of the API itself, because manifests, causes
+Everything is read and written as the JSON of the API itself, because manifests, blockers
 and tests are plain mappings too. Nothing is retried for long: a person waits. The
 library is imported when a connection is made, not when this module is.
 """

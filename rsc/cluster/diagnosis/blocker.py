@@ -7,7 +7,7 @@ from enum import StrEnum, unique
 
 
 @unique
-class CauseKind(StrEnum):
+class BlockerKind(StrEnum):
     """Which kind of reason; scripts may compare it."""
 
     ADMISSION = "admission"
@@ -31,12 +31,12 @@ class CauseKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Blocker:
     """A reason and what to do about it.
 
     Attributes
     ----------
-    kind : CauseKind
+    kind : BlockerKind
         Which kind.
     what : str
         One sentence without an end: who waits or failed, and why.
@@ -46,7 +46,7 @@ class Cause:
         The pod, where it is about one.
     """
 
-    kind: CauseKind
+    kind: BlockerKind
     what: str
     hint: str = ""
     pod: str = ""

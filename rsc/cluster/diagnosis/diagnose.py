@@ -3,7 +3,7 @@
 A RayJob hides most of what goes wrong: Pod Security refusals, Pending pods, quotas and
 dead autoscalers never reach its status. They stand in the conditions of the RayCluster,
 in the states of pods, and in events that are gone after an hour. This module reads all
-of them; it is a pure function of `Observed`. An old event is no cause when the pod it
+of them; it is a pure function of `Observed`. An old event blocks nothing when the pod it
 speaks of exists by now, so every rule looks at what is missing first.
 """
 
@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from rsc.cluster.diagnosis.blocker import Cause, CauseKind
+from rsc.cluster.diagnosis.blocker import Blocker, BlockerKind
 from rsc.cluster.diagnosis.driver_log import silent_since
-from rsc.cluster.diagnosis.pod_blockers import autoscaler_causes, node_causes, pod_causes
-from rsc.cluster.diagnosis.refusals import refusal_cause
+from rsc.cluster.diagnosis.pod_blockers import autoscaler_blockers, node_blockers, pod_blockers
+from rsc.cluster.diagnosis.refusals import refusal_blocker
 from rsc.cluster.observed import (
     COMPONENT_LABEL,
     NODE_TYPE_LABEL,
@@ -36,7 +36,7 @@ from rsc.cluster.observed import (
     status_of,
 )
 
-_Rule: TypeAlias = Callable[[Observed], Iterator[Cause]]
+_Rule: TypeAlias = Callable[[Observed], Iterator[Blocker]]
 # A healthy operator answers within a second or two.
 _OPERATOR_SECONDS = 20.0
 # An orderly end of the driver takes the stop's 90 s and the pod's grace.
@@ -51,7 +51,7 @@ _ACCOUNT = re.compile(r"ServiceAccount [\w.-]+ is not found")
 _JOB_WORDS = {"migrate": "migration", "preflight": "preflight"}
 
 
-def explain(observed: Observed) -> tuple[Cause, ...]:
+def diagnose(observed: Observed) -> tuple[Blocker, ...]:
     """Return what keeps a run from going on, the most decisive first.
 
     Parameters
@@ -61,7 +61,7 @@ def explain(observed: Observed) -> tuple[Cause, ...]:
 
     Returns
     -------
-    tuple of Cause
+    tuple of Blocker
         Empty when nothing is wrong: the run works, or has succeeded.
     """
     if status_of(observed.rayjob).get("jobStatus") == "SUCCEEDED":
@@ -73,25 +73,25 @@ def explain(observed: Observed) -> tuple[Cause, ...]:
         _operator,
         _failed_jobs,
         _refused_pods,
-        pod_causes,
-        autoscaler_causes,
-        node_causes,
+        pod_blockers,
+        autoscaler_blockers,
+        node_blockers,
         _placement,
     )
     return _found(rules, observed)
 
 
-def explain_job(observed: Observed) -> tuple[Cause, ...]:
+def diagnose_job(observed: Observed) -> tuple[Blocker, ...]:
     """Return what keeps a Job from its end that comes before there is a RayJob."""
-    return _found((_failed_jobs, _refused_pods, pod_causes), observed)
+    return _found((_failed_jobs, _refused_pods, pod_blockers), observed)
 
 
-def _found(rules: Sequence[_Rule], observed: Observed) -> tuple[Cause, ...]:
-    found = [cause for rule in rules for cause in rule(observed)]
+def _found(rules: Sequence[_Rule], observed: Observed) -> tuple[Blocker, ...]:
+    found = [blocker for rule in rules for blocker in rule(observed)]
     return tuple(dict.fromkeys(found))
 
 
-def _ends(observed: Observed) -> Iterator[Cause]:
+def _ends(observed: Observed) -> Iterator[Blocker]:
     """Explain a RayJob that has ended without success."""
     status = status_of(observed.rayjob)
     reason, message = status.get("reason"), _sentence(status.get("message"))
@@ -102,22 +102,22 @@ def _ends(observed: Observed) -> Iterator[Cause]:
             "Its checkpoints are kept: rsc submit goes on with the same --run-id, another --name "
             "and a --manifest with a longer activeDeadlineSeconds."
         )
-        yield Cause(kind=CauseKind.DEADLINE, what=what, hint=hint)
+        yield Blocker(kind=BlockerKind.DEADLINE, what=what, hint=hint)
     elif reason == "PreRunningDeadlineExceeded":
         seconds = spec.get("preRunningDeadlineSeconds")
         what = f"the pods were not ready within preRunningDeadlineSeconds ({seconds} s)"
-        yield Cause(kind=CauseKind.DEADLINE, what=what, hint=_last_warning(observed))
+        yield Blocker(kind=BlockerKind.DEADLINE, what=what, hint=_last_warning(observed))
     elif reason == "ValidationFailed":
-        yield Cause(kind=CauseKind.INVALID, what=f"the operator refuses the RayJob: {message}")
+        yield Blocker(kind=BlockerKind.INVALID, what=f"the operator refuses the RayJob: {message}")
     elif reason == "AppFailed" and is_finished(observed.rayjob):
         said = last_words(status.get("message")) or "it left no message"
         what = f"the driver failed: {said}"
-        yield Cause(kind=CauseKind.FAILED, what=what, hint="rsc logs shows all it said.")
+        yield Blocker(kind=BlockerKind.FAILED, what=what, hint="rsc logs shows all it said.")
     elif reason and is_finished(observed.rayjob):
-        yield Cause(kind=CauseKind.FAILED, what=f"the RayJob failed ({reason}): {message}")
+        yield Blocker(kind=BlockerKind.FAILED, what=f"the RayJob failed ({reason}): {message}")
 
 
-def _deletion(observed: Observed) -> Iterator[Cause]:
+def _deletion(observed: Observed) -> Iterator[Blocker]:
     metadata = observed.rayjob.get("metadata") or {}
     since = moment_of(metadata.get("deletionTimestamp"))
     waited = seconds_since(since, observed.now)
@@ -129,10 +129,10 @@ def _deletion(observed: Observed) -> Iterator[Cause]:
     hint = "The operator's log says why."
     if secret:
         hint += f" Without Secret {secret} it cannot: make it again until the RayJob is gone."
-    yield Cause(kind=CauseKind.OPERATOR, what=what, hint=hint)
+    yield Blocker(kind=BlockerKind.OPERATOR, what=what, hint=hint)
 
 
-def _suspension(observed: Observed) -> Iterator[Cause]:
+def _suspension(observed: Observed) -> Iterator[Blocker]:
     spec, name = observed.rayjob.get("spec") or {}, name_of(observed.rayjob)
     if not spec.get("suspend") or is_finished(observed.rayjob):
         return
@@ -140,13 +140,13 @@ def _suspension(observed: Observed) -> Iterator[Cause]:
     if queue:
         what = f"Kueue holds the run back in queue {queue} until there is quota for all its pods"
         hint = "kubectl get workloads shows the queue and what it waits for."
-        yield Cause(kind=CauseKind.QUEUED, what=what, hint=hint)
+        yield Blocker(kind=BlockerKind.QUEUED, what=what, hint=hint)
         return
     hint = f"""kubectl patch rayjob {name} --type merge -p '{{"spec":{{"suspend":false}}}}'"""
-    yield Cause(kind=CauseKind.SUSPENDED, what="the RayJob is suspended", hint=hint)
+    yield Blocker(kind=BlockerKind.SUSPENDED, what="the RayJob is suspended", hint=hint)
 
 
-def _operator(observed: Observed) -> Iterator[Cause]:
+def _operator(observed: Observed) -> Iterator[Blocker]:
     age = seconds_since(created_at(observed.rayjob), observed.now)
     suspended = (observed.rayjob.get("spec") or {}).get("suspend")
     if status_of(observed.rayjob).get("jobDeploymentStatus") or suspended:
@@ -154,10 +154,10 @@ def _operator(observed: Observed) -> Iterator[Cause]:
     if age > _OPERATOR_SECONDS:
         what = f"no operator has looked at the RayJob for {age:.0f} s"
         hint = "Is the KubeRay operator running, and does it watch this namespace?"
-        yield Cause(kind=CauseKind.OPERATOR, what=what, hint=hint)
+        yield Blocker(kind=BlockerKind.OPERATOR, what=what, hint=hint)
 
 
-def _failed_jobs(observed: Observed) -> Iterator[Cause]:
+def _failed_jobs(observed: Observed) -> Iterator[Blocker]:
     """Explain a migration or preflight that failed or goes on failing."""
     for job in observed.jobs:
         component = labels_of(job).get(COMPONENT_LABEL)
@@ -170,7 +170,7 @@ def _failed_jobs(observed: Observed) -> Iterator[Cause]:
         said = _said_by(observed, name_of(job))
         what = f"the {word} Job {name_of(job)} {ended}" + (f": {said}" if said else "")
         hint = f"rsc logs {run_id_of(observed.rayjob)} --pod {component} shows all it said."
-        yield Cause(kind=CauseKind.JOB, what=what, hint=hint)
+        yield Blocker(kind=BlockerKind.JOB, what=what, hint=hint)
 
 
 def _said_by(observed: Observed, job: str) -> str:
@@ -185,7 +185,7 @@ def _said_by(observed: Observed, job: str) -> str:
     return ""
 
 
-def _refused_pods(observed: Observed) -> Iterator[Cause]:
+def _refused_pods(observed: Observed) -> Iterator[Blocker]:
     """Explain pods that were never made."""
     if is_finished(observed.rayjob):
         return
@@ -195,14 +195,14 @@ def _refused_pods(observed: Observed) -> Iterator[Cause]:
         failure = condition(cluster, "ReplicaFailure")
         if failure.get("status") == "True":
             role = "head" if "Head" in str(failure.get("reason")) else "worker"
-            yield refusal_cause(role, str(failure.get("message")), observed)
+            yield refusal_blocker(role, str(failure.get("message")), observed)
             continue
         wanted = int(status_of(cluster).get("desiredWorkerReplicas") or 0)
         missing = {"head": "head" not in roles, "worker": workers < wanted}
         for event in _newest(observed, name_of(cluster), set(_CREATE_FAILURES)):
             role = _CREATE_FAILURES[event["reason"]]
             if missing[role]:
-                yield refusal_cause(role, str(event.get("message")), observed)
+                yield refusal_blocker(role, str(event.get("message")), observed)
         if missing["head"]:
             yield from _head_warnings(observed, cluster)
     for job in observed.jobs:
@@ -212,10 +212,10 @@ def _refused_pods(observed: Observed) -> Iterator[Cause]:
         for event in _newest(observed, name_of(job), {"FailedCreate"}):
             role = str(labels_of(job).get(COMPONENT_LABEL) or "submitter")
             role = "submitter" if role == "ray" else role
-            yield refusal_cause(role, str(event.get("message")), observed)
+            yield refusal_blocker(role, str(event.get("message")), observed)
 
 
-def _head_warnings(observed: Observed, cluster: Json) -> Iterator[Cause]:
+def _head_warnings(observed: Observed, cluster: Json) -> Iterator[Blocker]:
     """Explain a head that the operator does not even try to make, e.g. without its account."""
     reasons = {str(event["reason"]) for event in observed.events if event.get("type") == "Warning"}
     for event in _newest(observed, name_of(cluster), reasons - set(_CREATE_FAILURES)):
@@ -223,7 +223,7 @@ def _head_warnings(observed: Observed, cluster: Json) -> Iterator[Cause]:
         if match := _ACCOUNT.search(said):
             said = match[0]
         what = f"the operator cannot make the head pod: {said}"
-        yield Cause(kind=CauseKind.ADMISSION, what=what)
+        yield Blocker(kind=BlockerKind.ADMISSION, what=what)
 
 
 def _newest(observed: Observed, name: str, reasons: set[str]) -> list[Json]:
@@ -245,24 +245,25 @@ def _when(event: Json) -> str:
     return str(next((timestamp for timestamp in timestamps if timestamp), ""))
 
 
-def _placement(observed: Observed) -> Iterator[Cause]:
+def _placement(observed: Observed) -> Iterator[Blocker]:
     """Explain a driver, or a trial, that waits for a place to run."""
     status = status_of(observed.rayjob)
     if is_finished(observed.rayjob):
         return
-    hint = "rsc plan shows what the run asks for; in the head pod, ray status what there is."
+    hint = "rsc plan shows what the run requests; in the head pod, ray status what there is."
     if status.get("jobStatus") == "PENDING":
         waited = seconds_since(moment_of(status.get("startTime")), observed.now)
         if waited > _PLACEMENT_SECONDS:
             what = f"Ray has not started the driver: {_sentence(status.get('message'))}"
-            yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
+            yield Blocker(kind=BlockerKind.RESOURCES, what=what, hint=hint)
     elif status.get("jobStatus") == "RUNNING" and any(_INFEASIBLE in x for x in observed.driver):
         waited = seconds_since(silent_since(observed.driver), observed.now)
         if waited > _TRIAL_SECONDS:
             what = (
-                f"the driver has waited for {waited:.0f} s: Ray has no place for what the run asks"
+                f"the driver has waited for {waited:.0f} s: "
+                "Ray has no place for what the run requests"
             )
-            yield Cause(kind=CauseKind.RESOURCES, what=what, hint=hint)
+            yield Blocker(kind=BlockerKind.RESOURCES, what=what, hint=hint)
 
 
 def _last_warning(observed: Observed) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rsc.cluster.diagnosis.blocker import Cause, CauseKind
+from rsc.cluster.diagnosis.blocker import Blocker, BlockerKind
 from rsc.cluster.observed import (
     NODE_TYPE_LABEL,
     Json,
@@ -44,9 +44,9 @@ _JOBS = {"migrate", "preflight"}  # explained by their Job
 _PRESSURES = {"MemoryPressure": "memory", "DiskPressure": "disk", "PIDPressure": "processes"}
 
 
-def pod_causes(observed: Observed) -> Iterator[Cause]:
+def pod_blockers(observed: Observed) -> Iterator[Blocker]:
     """Explain pods that do not run."""
-    yield from _image_causes(observed)
+    yield from _image_blockers(observed)
     for pod in observed.pods:
         if status_of(pod).get("phase") == "Succeeded":
             continue
@@ -56,13 +56,13 @@ def pod_causes(observed: Observed) -> Iterator[Cause]:
         if status_of(pod).get("reason") == "Evicted":
             what = f"{_pod(pod)} was evicted: {_short(status_of(pod).get('message'))}"
             hint = "The node ran short: ask for what the pod really uses (requests = limits)."
-            yield Cause(kind=CauseKind.NODE, what=what, hint=hint, pod=name_of(pod))
+            yield Blocker(kind=BlockerKind.NODE, what=what, hint=hint, pod=name_of(pod))
             continue
-        yield from _container_causes(pod, observed)
-        yield from _mount_causes(pod, observed)
+        yield from _container_blockers(pod, observed)
+        yield from _mount_blockers(pod, observed)
 
 
-def _unschedulable(pod: Json, observed: Observed) -> Cause:
+def _unschedulable(pod: Json, observed: Observed) -> Blocker:
     """Explain a Pending pod by the scheduler's own words."""
     said = str(condition(pod, "PodScheduled").get("message") or "")
     said = re.split(r" (?:preemption|no new claims)\b", said)[0]
@@ -73,7 +73,9 @@ def _unschedulable(pod: Json, observed: Observed) -> Cause:
         hints.append("A node refuses it by a taint: set tolerations for its group.")
     if "node selector" in said or "node affinity" in said:
         hints.append("No node has the labels its group asks for.")
-    return Cause(kind=CauseKind.UNSCHEDULABLE, what=what, hint=" ".join(hints), pod=name_of(pod))
+    return Blocker(
+        kind=BlockerKind.UNSCHEDULABLE, what=what, hint=" ".join(hints), pod=name_of(pod)
+    )
 
 
 def _asked(pod: Json, resource: str, observed: Observed) -> str:
@@ -104,14 +106,14 @@ def _plain(number: float, resource: str) -> str:
     )
 
 
-def _container_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
+def _container_blockers(pod: Json, observed: Observed) -> Iterator[Blocker]:
     for container in containers_of(pod):
         state = container.get("state") or {}
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason")
         if reason in _CONFIG_REASONS:
             what = f"{_pod(pod)} cannot start {container['name']}: {_short(waiting.get('message'))}"
-            yield Cause(kind=CauseKind.MOUNT, what=what, hint=_MOUNT_HINT, pod=name_of(pod))
+            yield Blocker(kind=BlockerKind.MOUNT, what=what, hint=_MOUNT_HINT, pod=name_of(pod))
         elif reason == "CrashLoopBackOff":
             ended = container.get("lastState", {}).get("terminated") or {}
             yield _crash(pod, container, ended, observed)
@@ -122,7 +124,7 @@ def _container_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
 _MOUNT_HINT = "A Secret or ConfigMap that the manifest names must exist in this namespace."
 
 
-def _image_causes(observed: Observed) -> Iterator[Cause]:
+def _image_blockers(observed: Observed) -> Iterator[Blocker]:
     """Explain images that cannot be had, each once, whatever the number of its pods."""
     found: dict[str, list[tuple[Json, Json]]] = {}
     for pod in observed.pods:
@@ -138,7 +140,7 @@ def _image_causes(observed: Observed) -> Iterator[Cause]:
         hint = "Does it exist under this name and tag, and may this cluster pull it?"
         if waiting.get("reason") == "ErrImageNeverPull":
             hint = "imagePullPolicy is Never: load the image onto the node."
-        yield Cause(kind=CauseKind.IMAGE, what=what, hint=hint, pod=name_of(pod))
+        yield Blocker(kind=BlockerKind.IMAGE, what=what, hint=hint, pod=name_of(pod))
 
 
 def _pull_failure(waiting: Json) -> str:
@@ -160,18 +162,18 @@ def _is_a_crash(pod: Json, container: Json, ended: Json, observed: Observed) -> 
     return not over and not elsewhere
 
 
-def _crash(pod: Json, container: Json, ended: Json, observed: Observed) -> Cause:
+def _crash(pod: Json, container: Json, ended: Json, observed: Observed) -> Blocker:
     if ended.get("reason") == "OOMKilled":
         limit = _limit(pod, str(container["name"]), "memory")
         what = f"{_pod(pod)} used more memory than its limit{f' ({limit})' if limit else ''}"
         hint = "Give its group more memory, or use fewer accounts or a smaller buffer."
-        return Cause(kind=CauseKind.MEMORY, what=what, hint=hint, pod=name_of(pod))
+        return Blocker(kind=BlockerKind.MEMORY, what=what, hint=hint, pod=name_of(pod))
     said = last_words(ended.get("message") or observed.logs.get(name_of(pod)))
     code = ended.get("exitCode", "?")
     what = f"{_pod(pod)} crashed (container {container['name']}, exit code {code})"
     if said:
         what += f": {said}"
-    return Cause(kind=CauseKind.CRASH, what=what, pod=name_of(pod))
+    return Blocker(kind=BlockerKind.CRASH, what=what, pod=name_of(pod))
 
 
 def _limit(pod: Json, container: str, resource: str) -> str:
@@ -181,7 +183,7 @@ def _limit(pod: Json, container: str, resource: str) -> str:
     return ""
 
 
-def _mount_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
+def _mount_blockers(pod: Json, observed: Observed) -> Iterator[Blocker]:
     """Explain a pod that waits for a volume; only events say which."""
     waiting = [container.get("state", {}).get("waiting") or {} for container in containers_of(pod)]
     creating = any(
@@ -198,11 +200,11 @@ def _mount_causes(pod: Json, observed: Observed) -> Iterator[Cause]:
         about = event.get("involvedObject", {}).get("name") == name_of(pod)
         if about and event.get("reason") in {"FailedMount", "FailedAttachVolume"}:
             what = f"{_pod(pod)} waits for a volume: {_short(event.get('message'))}"
-            yield Cause(kind=CauseKind.MOUNT, what=what, hint=_MOUNT_HINT, pod=name_of(pod))
+            yield Blocker(kind=BlockerKind.MOUNT, what=what, hint=_MOUNT_HINT, pod=name_of(pod))
             return
 
 
-def autoscaler_causes(observed: Observed) -> Iterator[Cause]:
+def autoscaler_blockers(observed: Observed) -> Iterator[Blocker]:
     """Explain a run whose autoscaler has died: the head does not restart it."""
     if is_finished(observed.rayjob):
         return
@@ -217,15 +219,15 @@ def autoscaler_causes(observed: Observed) -> Iterator[Cause]:
         if ended is not None and alive:
             said = last_words(ended.get("message") or observed.logs.get(name_of(pod)))
             what = f"the autoscaler has died (exit code {ended.get('exitCode', '?')})"
-            yield Cause(
-                kind=CauseKind.AUTOSCALER,
+            yield Blocker(
+                kind=BlockerKind.AUTOSCALER,
                 what=what + (f": {said}" if said else "") + "; no pod is added or removed any more",
                 hint="Nothing restarts it: deleting the head pod does, the run resumes.",
                 pod=name_of(pod),
             )
 
 
-def node_causes(observed: Observed) -> Iterator[Cause]:
+def node_blockers(observed: Observed) -> Iterator[Blocker]:
     """Explain nodes of the run that are short of something, or gone."""
     if is_finished(observed.rayjob):
         return
@@ -237,11 +239,11 @@ def node_causes(observed: Observed) -> Iterator[Cause]:
             if condition(node, kind).get("status") == "True":
                 what = f"node {name_of(node)} is short of {word}"
                 hint = "It evicts pods and takes no new ones until that is over."
-                yield Cause(kind=CauseKind.NODE, what=what, hint=hint)
+                yield Blocker(kind=BlockerKind.NODE, what=what, hint=hint)
         ready = condition(node, "Ready")
         if ready and ready.get("status") != "True":
             what = f"node {name_of(node)} is not ready: {_short(ready.get('message'))}"
-            yield Cause(kind=CauseKind.NODE, what=what)
+            yield Blocker(kind=BlockerKind.NODE, what=what)
 
 
 def _pod(pod: Json) -> str:

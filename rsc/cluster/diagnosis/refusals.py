@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from rsc.cluster.diagnosis.blocker import Cause, CauseKind
+from rsc.cluster.diagnosis.blocker import Blocker, BlockerKind
 from rsc.cluster.observed import Observed
 
 _POD_SECURITY = re.compile(r'violates PodSecurity "([a-z]+):[^"]*": (.*)', re.DOTALL)
@@ -17,7 +17,7 @@ _PARTS = re.compile(r"([A-Za-z][A-Za-z !=]*?) \(")
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), (.*)", re.DOTALL)
 
 
-def refusal_cause(role: str, message: str, observed: Observed) -> Cause:
+def refusal_blocker(role: str, message: str, observed: Observed) -> Blocker:
     """Return why a pod was refused.
 
     Parameters
@@ -36,19 +36,19 @@ def refusal_cause(role: str, message: str, observed: Observed) -> Cause:
     if match := _QUOTA.search(plain):
         what = f"quota {match[1]} of namespace {namespace} refuses the {role} pod: {match[2]}"
         hint = "Wait until other runs have ended, ask for less, or raise the quota."
-        return Cause(kind=CauseKind.QUOTA, what=what[:400], hint=hint)
+        return Blocker(kind=BlockerKind.QUOTA, what=what[:400], hint=hint)
     what = f"the {role} pod is refused: {_without_preamble(plain)}"
-    return Cause(kind=CauseKind.ADMISSION, what=what[:400])
+    return Blocker(kind=BlockerKind.ADMISSION, what=what[:400])
 
 
-def _pod_security(role: str, level: str, details: str, namespace: str) -> Cause:
+def _pod_security(role: str, level: str, details: str, namespace: str) -> Blocker:
     names = [name for found in _CONTAINERS.findall(details) for name in found.split(", ")]
     containers = ", ".join(dict.fromkeys(name.strip('" ') for name in names if name))
     rules = "; ".join(dict.fromkeys(_rules(details)))
     which = f" (container {containers})" if containers else ""
     what = f"Pod Security {level!r} of namespace {namespace} refuses the {role} pod{which}: {rules}"
     hint = f"Its securityContext must fit {level!r}: {_cure(role, containers)}."
-    return Cause(kind=CauseKind.POD_SECURITY, what=what, hint=hint)
+    return Blocker(kind=BlockerKind.POD_SECURITY, what=what, hint=hint)
 
 
 def _rules(details: str) -> list[str]:

@@ -1,9 +1,9 @@
 """What a run demands, whether the groups of a manifest can ever give it, what that holds.
 
-A run asks for one gang: a bundle for the trial, one for each env runner, and one for the
-learner when that is a process of its own. Ray waits for ever when a gang does not fit
-the largest size of the groups, so the arithmetic happens here, before any pod. Only what
-can never work is refused; what may be meant is a warning.
+A run requests one placement group: a bundle for the trial, one for each env runner, and one
+for the learner when that is a process of its own. Ray waits for ever when a placement group
+does not fit the largest size of the groups, so the arithmetic happens here, before any pod.
+Only what can never work is refused; what may be meant is a warning.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Bundle:
         ``trial``, ``env runner`` or ``learner``.
     count : int
         How many such bundles.
-    asks : mapping
+    requests : mapping
         Amount by Ray's name of the resource.
     """
 
     kind: str
     count: int
-    asks: Mapping[str, float]
+    requests: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,13 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ResourcePlan:
     """The answer of `rsc plan`.
 
     Attributes
     ----------
     demand : tuple of Bundle
-        What the run asks for, all at once.
+        What the run requests, all at once.
     holds : tuple of Allocation
         What it will hold, group by group, the head first.
     longest_seconds : float or None
@@ -105,23 +105,27 @@ class Plan:
 
 
 def demand_of(config: RunConfig) -> tuple[Bundle, ...]:
-    """Return what a run asks Ray for, as one gang."""
+    """Return what a run requests of Ray, as one placement group."""
     resources = config.resources
     gpus = float(resources.num_gpus_per_learner)
     own_learner = resources.num_learners > 0
     main = {"CPU": 1.0, MAIN: 1.0}
-    bundles = [Bundle(kind="trial", count=1, asks=main if own_learner else _with_gpu(main, gpus))]
+    bundles = [
+        Bundle(kind="trial", count=1, requests=main if own_learner else _with_gpu(main, gpus))
+    ]
     if resources.num_env_runners:
-        asks = {"CPU": 1.0, SAMPLER: 1.0}
-        bundles.append(Bundle(kind="env runner", count=resources.num_env_runners, asks=asks))
+        requests = {"CPU": 1.0, SAMPLER: 1.0}
+        bundles.append(
+            Bundle(kind="env runner", count=resources.num_env_runners, requests=requests)
+        )
     if own_learner:
-        asks = _with_gpu({"CPU": 1.0, LEARNER: 1.0}, gpus)
-        bundles.append(Bundle(kind="learner", count=resources.num_learners, asks=asks))
+        requests = _with_gpu({"CPU": 1.0, LEARNER: 1.0}, gpus)
+        bundles.append(Bundle(kind="learner", count=resources.num_learners, requests=requests))
     return tuple(bundles)
 
 
-def _with_gpu(asks: Mapping[str, float], gpus: float) -> dict[str, float]:
-    return {**asks, "GPU": gpus} if gpus else dict(asks)
+def _with_gpu(requests: Mapping[str, float], gpus: float) -> dict[str, float]:
+    return {**requests, "GPU": gpus} if gpus else dict(requests)
 
 
 def samplers_needed(config: RunConfig, rayjob: Json) -> int:
@@ -136,7 +140,7 @@ def samplers_needed(config: RunConfig, rayjob: Json) -> int:
 
 def make_plan(
     config: RunConfig, rayjob: Json, *, prices: Mapping[str, float] | None = None
-) -> Plan:
+) -> ResourcePlan:
     """Return what a run needs of a manifest's groups, and what is wrong with that.
 
     Parameters
@@ -165,7 +169,7 @@ def make_plan(
         )
         for group in (*groups, *([submitter] if submitter else []))
     )
-    return Plan(
+    return ResourcePlan(
         demand=demand,
         holds=holds,
         longest_seconds=longest_seconds(rayjob["spec"]),
@@ -223,10 +227,10 @@ class _Packing:
         placed = 0
         pods = self.pods[group.name]
         for pod in pods:
-            placed += _take(pod, bundle.asks, count - placed)
+            placed += _take(pod, bundle.requests, count - placed)
         while placed < count and len(pods) < group.maximum:
             pod = dict(group.offers)
-            taken = _take(pod, bundle.asks, count - placed)
+            taken = _take(pod, bundle.requests, count - placed)
             if not taken:
                 break
             pods.append(pod)
@@ -235,27 +239,27 @@ class _Packing:
 
 
 def _hardest_first(demand: Sequence[Bundle]) -> list[Bundle]:
-    return sorted(demand, key=lambda bundle: -len(bundle.asks))
+    return sorted(demand, key=lambda bundle: -len(bundle.requests))
 
 
-def _room(offers: Mapping[str, float], asks: Mapping[str, float]) -> int:
+def _room(offers: Mapping[str, float], requests: Mapping[str, float]) -> int:
     """Return how many bundles fit a pod; a little tolerance for fractions of GPUs."""
-    return int(min(offers.get(key, 0.0) / amount + 1e-9 for key, amount in asks.items()))
+    return int(min(offers.get(key, 0.0) / amount + 1e-9 for key, amount in requests.items()))
 
 
-def _take(pod: dict[str, float], asks: Mapping[str, float], count: int) -> int:
-    taken = min(count, _room(pod, asks))
-    for key, amount in asks.items():
+def _take(pod: dict[str, float], requests: Mapping[str, float], count: int) -> int:
+    taken = min(count, _room(pod, requests))
+    for key, amount in requests.items():
         pod[key] = pod.get(key, 0.0) - amount * taken
     return taken
 
 
 def _shortage(bundle: Bundle, placed: int, groups: Sequence[Group]) -> str:
     """Say why a kind of bundle does not fit."""
-    asks = ", ".join(f"{key} {amount:g}" for key, amount in bundle.asks.items())
-    rooms = [(group, _room(group.offers, bundle.asks)) for group in groups]
+    requests = ", ".join(f"{key} {amount:g}" for key, amount in bundle.requests.items())
+    rooms = [(group, _room(group.offers, bundle.requests)) for group in groups]
     if not any(room for _, room in rooms):
-        return f"the {bundle.kind} asks {asks} of one pod, {_best_pod(bundle, groups)}"
+        return f"the {bundle.kind} requests {requests} on one pod, {_best_pod(bundle, groups)}"
     sizes = ", ".join(
         f"{group.name} at most {group.maximum} × {room}" for group, room in rooms if room
     )
@@ -263,18 +267,19 @@ def _shortage(bundle: Bundle, placed: int, groups: Sequence[Group]) -> str:
         f"resources.num_env_runners was {bundle.count}, must be at most {placed} "
         f"(groups hold: {sizes})"
         if bundle.kind == "env runner"
-        else f"the {bundle.kind} asks {asks}, but no pod is left for it (groups hold: {sizes})"
+        else f"the {bundle.kind} requests {requests}, but no pod is left for it "
+        f"(groups hold: {sizes})"
     )
 
 
 def _best_pod(bundle: Bundle, groups: Sequence[Group]) -> str:
-    pinned = next(key for key in bundle.asks if key.startswith("rsc_"))
+    pinned = next(key for key in bundle.requests if key.startswith("rsc_"))
     near = [group for group in groups if group.offers.get(pinned)]
     if not near:
         return f"but no group offers {pinned}"
     offers = "; ".join(
         f"{group.name} offers "
-        + ", ".join(f"{key} {group.offers.get(key, 0):g}" for key in bundle.asks)
+        + ", ".join(f"{key} {group.offers.get(key, 0):g}" for key in bundle.requests)
         for group in near
     )
     return f"but {offers}"
@@ -333,11 +338,11 @@ def _request_refusals(rayjob: Json) -> Iterator[str]:
 
 
 def _idle_gpus(demand: Sequence[Bundle], holds: Sequence[Allocation]) -> Iterator[str]:
-    asked = sum(bundle.count * bundle.asks.get("GPU", 0.0) for bundle in demand)
+    requested = sum(bundle.count * bundle.requests.get("GPU", 0.0) for bundle in demand)
     held = sum(hold.pods * hold.group.gpu for hold in holds)
-    if held > math.ceil(asked):
+    if held > math.ceil(requested):
         yield (
-            f"the pods hold {held:g} GPU and the run asks for {asked:g} "
+            f"the pods hold {held:g} GPU and the run requests {requested:g} "
             "(resources.num_gpus_per_learner): what is left is paid and not used"
         )
 

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rsc.cluster.observed import COMPONENT_LABEL, RUN_LABEL, name_of
@@ -22,6 +22,8 @@ from rsc.errors import UserError
 # KubeRay adds a suffix of six to RayJob names and limits the result to 53.
 MAXIMUM_NAME = 47
 TRAIN_KEY = "train.yaml"
+# The API server counts the values of a ConfigMap.
+MAXIMUM_CONFIG_MAP_BYTES = 1024 * 1024
 _CHECKSUM = "checksum/config"
 SAMPLER = "rsc_sampler"
 # The chart's `gpuNodeLabels`.
@@ -74,6 +76,8 @@ class Submission:
         Where the objects go.
     train_yaml : str
         The effective configuration.
+    files : mapping of str to str
+        Texts by name of the Python files that the configuration names, to lie beside it.
     image : str or None
         Image of every pod; None keeps the manifest's.
     storage : str or None
@@ -88,6 +92,7 @@ class Submission:
     run_id: str
     namespace: str
     train_yaml: str
+    files: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     storage: str | None = None
     samplers: int | None = None
@@ -118,14 +123,20 @@ def rayjob_name(base: str, run_id: str) -> str:
     return f"{plain[: MAXIMUM_NAME - 1 - len(run_id)].rstrip('-')}-{run_id}"
 
 
-def fill(
+def fill_in(
     documents: Iterable[Mapping[str, Any]], submission: Submission
 ) -> tuple[dict[str, Any], ...]:
-    """Return the objects of one run, in the order in which they are to be made."""
+    """Return the objects of one run, in the order in which they are to be made.
+
+    Raises
+    ------
+    UserError
+        A group that the submission names is not there, or no ConfigMap can hold its files.
+    """
+    _check_size(submission)
     wanted = [copy.deepcopy(dict(item)) for item in documents if not is_left_out(item)]
     wanted = _without_hooks(wanted)
     rayjob = rayjob_of(wanted)
-    old_run = _old_run_id(rayjob)
     old_image = _containers(rayjob["spec"]["rayClusterSpec"]["headGroupSpec"])[0].get("image")
     renamed: dict[str, str] = {}
     for item in wanted:
@@ -137,7 +148,7 @@ def fill(
                 renamed[name_of(item)] = new
             item["metadata"].pop("generateName", None)
             item["metadata"]["name"] = new
-    return tuple(_filled(item, submission, old_run, old_image, renamed) for item in _sorted(wanted))
+    return tuple(_filled(item, submission, old_image, renamed) for item in _sorted(wanted))
 
 
 def is_of_one_run(item: Mapping[str, Any]) -> bool:
@@ -195,15 +206,9 @@ def _new_name(item: Mapping[str, Any], submission: Submission) -> str:
     return f"{submission.name}-{suffix}"
 
 
-def _old_run_id(rayjob: Mapping[str, Any]) -> str:
-    labels = rayjob["metadata"].get("labels") or {}
-    return str(labels.get(RUN_LABEL) or name_of(rayjob))
-
-
 def _filled(
     item: dict[str, Any],
     submission: Submission,
-    old_run: str,
     old_image: object,
     renamed: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -212,16 +217,14 @@ def _filled(
             subject["namespace"] = submission.namespace
     if not is_of_one_run(item):
         return item
-    name = name_of(item)
-    item = _replaced(item, old_run, submission.run_id)
-    _set_checksum(item, hashlib.sha256(submission.train_yaml.encode()).hexdigest())
-    item["metadata"]["name"] = name
+    _set_checksum(item, _checksum(submission))
     item["metadata"].setdefault("labels", {})[RUN_LABEL] = submission.run_id
     if item["kind"] == "ConfigMap":
-        item["data"][TRAIN_KEY] = submission.train_yaml
+        item["data"] |= {TRAIN_KEY: submission.train_yaml, **submission.files}
         return item
     _rename_config_maps(item, renamed)
     if item["kind"] == "RayJob":
+        item["spec"].setdefault("metadata", {})["rsc_run_id"] = submission.run_id
         _size(item["spec"]["rayClusterSpec"], submission)
     for template in pod_templates(item):
         template.setdefault("metadata", {}).setdefault("labels", {})[RUN_LABEL] = submission.run_id
@@ -233,13 +236,22 @@ def _filled(
     return item
 
 
-def _replaced(node: Any, old: str, new: str) -> Any:
-    """Return `node` with every text that is exactly `old` made `new`."""
-    if isinstance(node, dict):
-        return {key: _replaced(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(value, old, new) for value in node]
-    return new if node == old else node
+def _check_size(submission: Submission) -> None:
+    texts = [submission.train_yaml, *submission.files.values()]
+    size = sum(len(text.encode()) for text in texts)
+    if size > MAXIMUM_CONFIG_MAP_BYTES:
+        names = ", ".join(["the run file", *submission.files])
+        message = (
+            f"{names} had {size} bytes, must be at most {MAXIMUM_CONFIG_MAP_BYTES}, "
+            "which is all that a ConfigMap holds"
+        )
+        raise UserError(message, "Put larger code into the image, as an installed package.")
+
+
+def _checksum(submission: Submission) -> str:
+    """Return the SHA-256 of the YAML, and of the files where there are any."""
+    files = [f"{name}\n{text}" for name, text in sorted(submission.files.items())]
+    return hashlib.sha256("".join([submission.train_yaml, *files]).encode()).hexdigest()
 
 
 def _set_checksum(node: Any, digest: str) -> None:
@@ -344,8 +356,8 @@ def _keep_gpu_nodes_for(change: ResourceChange, groups: Mapping[str, dict[str, A
     absent = [{"key": label, "operator": "DoesNotExist"} for label in GPU_NODE_LABELS]
     away = {"nodeSelectorTerms": [{"matchExpressions": absent}]}
     for name, group in groups.items():
-        asks = _containers(group)[0].get("resources", {}).get("limits") or {}
-        if name != change.group and not any(map(is_gpu, asks)):
+        limits = _containers(group)[0].get("resources", {}).get("limits") or {}
+        if name != change.group and not any(map(is_gpu, limits)):
             affinity = {
                 "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": dict(away)}
             }

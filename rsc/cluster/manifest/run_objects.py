@@ -9,7 +9,7 @@ from typing import Any
 from rsc.cluster.manifest.capacity import samplers_needed
 from rsc.cluster.manifest.rayjob import (
     Submission,
-    fill,
+    fill_in,
     parse_resource,
     rayjob_name,
     rayjob_of,
@@ -65,8 +65,8 @@ def run_objects(
         samplers=samplers,
         resources=tuple(parse_resource(text) for text in resources),
     )
-    objects = fill(documents, submission)
+    objects = fill_in(documents, submission)
     if samplers is None and shipped:
         submission = replace(submission, samplers=samplers_needed(config, rayjob_of(objects)))
-        objects = fill(documents, submission)
+        objects = fill_in(documents, submission)
     return objects, submission

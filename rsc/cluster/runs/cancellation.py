@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import StrEnum, unique
 
 from rsc.cluster.api.client import Cluster
-from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.diagnosis.diagnose import diagnose
 from rsc.cluster.observed import (
     NODE_TYPE_LABEL,
     QUEUE_LABEL,
@@ -28,9 +28,9 @@ from rsc.cluster.observed import (
 )
 from rsc.cluster.runs.observe import observe
 from rsc.cluster.runs.views import Phase, phase_of
+from rsc.cluster.runs.waiting import wait_for
 from rsc.errors import CheckFailedError, TemporaryError, UserError
 
-_POLL_SECONDS = 2.0
 _COMMAND_SECONDS = 60.0
 # What `ray job stop` and the pod's grace period allow a driver, and a little more.
 _FORCED_SECONDS = 150.0
@@ -110,12 +110,10 @@ def _suspended(rayjob: Json) -> UserError:
 
 
 def _await_deletion(cluster: Cluster, rayjob: Json, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if cluster.get("RayJob", name_of(rayjob)) is None:
-            return
-        time.sleep(_POLL_SECONDS)
-    if seconds:
+    def gone() -> bool | None:
+        return True if cluster.get("RayJob", name_of(rayjob)) is None else None
+
+    if not wait_for(gone, time.monotonic() + seconds) and seconds:
         message = f"RayJob {name_of(rayjob)} was deleted but is still there after {seconds:.0f} s"
         raise TemporaryError(message, "rsc status says why.")
 
@@ -149,16 +147,11 @@ def _await_head(
     cluster: Cluster, rayjob: Json, end: float, say: Callable[[str], None]
 ) -> Json | None:
     """Return a head pod that takes commands; None when none comes up in time."""
-    told = False
-    while time.monotonic() < end:
-        head = _head(observe(cluster, rayjob))
-        if head is not None:
-            return head
-        if not told:
-            say("the head pod is away: waiting for the next one")
-            told = True
-        time.sleep(_POLL_SECONDS)
-    return None
+    head = _head(observe(cluster, rayjob))
+    if head is not None:
+        return head
+    say("the head pod is away: waiting for the next one")
+    return wait_for(lambda: _head(observe(cluster, rayjob)), end)
 
 
 def _head(observed: Observed) -> Json | None:
@@ -205,14 +198,15 @@ def _ended(cluster: Cluster, rayjob: Json, end: float) -> Json | None:
     mapping or None
         The RayJob as it ended, empty when it is gone; None: it has not ended.
     """
-    while time.monotonic() < end:
+
+    def finished() -> Json | None:
         current = cluster.get("RayJob", name_of(rayjob))
         if current is None:
             return {}
-        if is_finished(current) or status_of(current).get("jobStatus") in {"SUCCEEDED", "STOPPED"}:
-            return current
-        time.sleep(_POLL_SECONDS)
-    return None
+        job = status_of(current).get("jobStatus")
+        return current if is_finished(current) or job in {"SUCCEEDED", "STOPPED"} else None
+
+    return wait_for(finished, end)
 
 
 def _outcome(cluster: Cluster, rayjob: Json, ended: Json) -> Cancelled:
@@ -227,6 +221,6 @@ def _outcome(cluster: Cluster, rayjob: Json, ended: Json) -> Cancelled:
     if not ended:
         message = f"run {run_id} was to end, but its RayJob {name_of(rayjob)} was deleted meanwhile"
         raise CheckFailedError(message, hint)
-    causes = explain(observe(cluster, ended))
-    why = f": {causes[0].what}" if causes else ""
+    blockers = diagnose(observe(cluster, ended))
+    why = f": {blockers[0].what}" if blockers else ""
     raise CheckFailedError(f"run {run_id} had failed, must have ended in order{why}", hint)

@@ -16,7 +16,7 @@ from typing import Any
 
 from rsc.cluster.api.client import Cluster
 from rsc.cluster.api.errors import ForbiddenError
-from rsc.cluster.diagnosis.diagnose import explain_job
+from rsc.cluster.diagnosis.diagnose import diagnose_job
 from rsc.cluster.manifest.rayjob import is_of_one_run, pod_templates, rayjob_of
 from rsc.cluster.observed import (
     COMPONENT_LABEL,
@@ -28,11 +28,11 @@ from rsc.cluster.observed import (
     status_of,
 )
 from rsc.cluster.runs.observe import observe_job
+from rsc.cluster.runs.waiting import wait_for
 from rsc.errors import RscError, UserError
 
 _TOKEN_KEY = "auth_token"  # noqa: S105 (the name of a key)
 _HOOK = "helm.sh/hook"
-_POLL_SECONDS = 2.0
 _HOOK_SECONDS = 600.0
 
 
@@ -205,12 +205,12 @@ def _await_job(cluster: Cluster, job: Json, say: Callable[[str], None]) -> None:
     """Return when a Job has succeeded; say meanwhile, once each, what holds it up."""
     name, word = name_of(job), labels_of(job).get(COMPONENT_LABEL, "Job")
     say(f"waiting for {word} ({name})")
-    told: set[str] = set()
-    end = time.monotonic() + _HOOK_SECONDS
-    while time.monotonic() < end:
+    told: list[str] = []
+
+    def succeeded() -> bool | None:
         found = cluster.get("Job", name) or job
         if status_of(found).get("succeeded"):
-            return
+            return True
         if condition(found, "Failed").get("status") == "True":
             said = _said(cluster, name)
             message = f"the {word} Job {name} did not succeed" + (f": {said}" if said else "")
@@ -218,16 +218,18 @@ def _await_job(cluster: Cluster, job: Json, say: Callable[[str], None]) -> None:
         for what in _held_up_by(cluster, found):
             if what not in told:
                 say(what)
-                told.add(what)
-        time.sleep(_POLL_SECONDS)
-    message = f"the {word} Job {name} did not end within {_HOOK_SECONDS:.0f} s"
-    raise UserError("; ".join([message, *told]), "No RayJob was made.")
+                told.append(what)
+        return None
+
+    if not wait_for(succeeded, time.monotonic() + _HOOK_SECONDS):
+        message = f"the {word} Job {name} did not end within {_HOOK_SECONDS:.0f} s"
+        raise UserError("; ".join([message, *told]), "No RayJob was made.")
 
 
 def _held_up_by(cluster: Cluster, job: Json) -> list[str]:
     """Return what keeps a Job from its end; nothing where this user may not look."""
     try:
-        return [cause.what for cause in explain_job(observe_job(cluster, job))]
+        return [blocker.what for blocker in diagnose_job(observe_job(cluster, job))]
     except ForbiddenError:
         return []
 

@@ -8,41 +8,41 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from observations import RECORDED, read
 
-from rsc.cluster.diagnosis.blocker import CauseKind
-from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.diagnosis.blocker import BlockerKind
+from rsc.cluster.diagnosis.diagnose import diagnose
 from rsc.cluster.observed import Observed, is_finished
 from rsc.cluster.runs.views import Phase, phase_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SENTENCES = {
     "account_that_does_not_exist": (
-        CauseKind.ADMISSION,
+        BlockerKind.ADMISSION,
         "the operator cannot make the head pod: ServiceAccount nobody is not found",
     ),
-    "image_that_does_not_exist": (CauseKind.IMAGE, "for image localhost/nothing:1: "),
+    "image_that_does_not_exist": (BlockerKind.IMAGE, "for image localhost/nothing:1: "),
     "learner_that_asks_for_two_gpus": (
-        CauseKind.UNSCHEDULABLE,
+        BlockerKind.UNSCHEDULABLE,
         "is Pending: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
     ),
     "migration_that_cannot_reach_its_database": (
-        CauseKind.JOB,
+        BlockerKind.JOB,
         "the migration Job t-run-migrate failed (PodFailurePolicy): database postgresql://",
     ),
-    "node_selector_that_no_node_has": (CauseKind.UNSCHEDULABLE, "node affinity/selector"),
+    "node_selector_that_no_node_has": (BlockerKind.UNSCHEDULABLE, "node affinity/selector"),
     "pods_that_are_not_ready_in_time": (
-        CauseKind.DEADLINE,
+        BlockerKind.DEADLINE,
         "the pods were not ready within preRunningDeadlineSeconds (8 s)",
     ),
-    "quota_without_room": (CauseKind.QUOTA, "refuses the head pod: requested: pods=1"),
-    "rayjob_that_the_operator_refuses": (CauseKind.INVALID, "backoffLimit"),
-    "restricted_namespace_refuses_a_worker": (CauseKind.POD_SECURITY, "refuses the worker pod"),
+    "quota_without_room": (BlockerKind.QUOTA, "refuses the head pod: requested: pods=1"),
+    "rayjob_that_the_operator_refuses": (BlockerKind.INVALID, "backoffLimit"),
+    "restricted_namespace_refuses_a_worker": (BlockerKind.POD_SECURITY, "refuses the worker pod"),
     "restricted_namespace_refuses_an_autoscaler": (
-        CauseKind.POD_SECURITY,
+        BlockerKind.POD_SECURITY,
         "refuses the head pod (container autoscaler): allowPrivilegeEscalation != false",
     ),
-    "secret_without_its_key": (CauseKind.MOUNT, "couldn't find key AWS_ACCESS_KEY_ID"),
-    "suspended_run_and_queued_run": (CauseKind.QUEUED, "in queue small"),
-    "token_that_is_gone_keeps_a_deleted_rayjob": (CauseKind.IMAGE, "localhost/nothing:1"),
+    "secret_without_its_key": (BlockerKind.MOUNT, "couldn't find key AWS_ACCESS_KEY_ID"),
+    "suspended_run_and_queued_run": (BlockerKind.QUEUED, "in queue small"),
+    "token_that_is_gone_keeps_a_deleted_rayjob": (BlockerKind.IMAGE, "localhost/nothing:1"),
 }
 
 
@@ -53,7 +53,7 @@ def test_every_recording_is_read():
 @pytest.mark.parametrize("name", sorted(SENTENCES))
 def test_recorded_cause_is_the_first_that_is_named(name):
     kind, words = SENTENCES[name]
-    first = explain(read(name))[0]
+    first = diagnose(read(name))[0]
     assert first.kind == kind
     assert words in first.what
     assert len(first.what) <= 450
@@ -72,19 +72,19 @@ def test_refusal_that_is_over_is_no_cause():
     refused = read("restricted_namespace_refuses_an_autoscaler")
     fine = read("learner_that_asks_for_two_gpus")
     cured = replace(fine, events=refused.events)
-    assert CauseKind.POD_SECURITY not in {cause.kind for cause in explain(cured)}
+    assert BlockerKind.POD_SECURITY not in {blocker.kind for blocker in diagnose(cured)}
 
 
 def test_one_image_is_one_cause_for_all_its_pods():
-    causes = explain(read("pods_that_are_not_ready_in_time"))
-    assert [cause.kind for cause in causes] == [CauseKind.DEADLINE, CauseKind.IMAGE]
-    assert causes[1].what.startswith("the head, learner, migrate pods wait for image")
+    blockers = diagnose(read("pods_that_are_not_ready_in_time"))
+    assert [blocker.kind for blocker in blockers] == [BlockerKind.DEADLINE, BlockerKind.IMAGE]
+    assert blockers[1].what.startswith("the head, learner, migrate pods wait for image")
 
 
 def test_run_that_has_succeeded_needs_no_reason():
     observed = read("image_that_does_not_exist")
     status = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
-    assert explain(replace(observed, rayjob={**observed.rayjob, "status": status})) == ()
+    assert diagnose(replace(observed, rayjob={**observed.rayjob, "status": status})) == ()
 
 
 # --- by hand ---------------------------------------------------------------------------
@@ -120,8 +120,8 @@ def _running(name):
 
 
 def _only(observed):
-    (cause,) = explain(observed)
-    return cause
+    (blocker,) = diagnose(observed)
+    return blocker
 
 
 def test_autoscaler_that_died_beside_a_living_head():
@@ -130,17 +130,17 @@ def test_autoscaler_that_died_beside_a_living_head():
     observed = Observed(
         rayjob=_rayjob(jobDeploymentStatus="Running"), pods=(head,), logs=logs, now=NOW
     )
-    cause = _only(observed)
-    assert cause.kind == CauseKind.AUTOSCALER
-    assert "(exit code 1): KeyError: 'workerGroupSpecs'" in cause.what
+    blocker = _only(observed)
+    assert blocker.kind == BlockerKind.AUTOSCALER
+    assert "(exit code 1): KeyError: 'workerGroupSpecs'" in blocker.what
 
 
 def test_worker_that_used_too_much_memory():
     pod = _pod("w", "worker", containers=[_ended("ray", 137, reason="OOMKilled")])
     observed = Observed(rayjob=_rayjob(jobDeploymentStatus="Running"), pods=(pod,), now=NOW)
-    cause = _only(observed)
-    assert cause.kind == CauseKind.MEMORY
-    assert cause.what == "the learner pod w used more memory than its limit (2Gi)"
+    blocker = _only(observed)
+    assert blocker.kind == BlockerKind.MEMORY
+    assert blocker.what == "the learner pod w used more memory than its limit (2Gi)"
 
 
 def test_pod_that_was_evicted_by_its_node():
@@ -161,30 +161,30 @@ def test_node_under_pressure_and_node_that_is_gone():
     }
     pods = (_pod("w", "worker", containers=[_running("ray")]),)
     rayjob = _rayjob(jobDeploymentStatus="Running")
-    causes = explain(Observed(rayjob=rayjob, pods=pods, nodes=(node,), now=NOW))
-    assert [cause.what for cause in causes] == [
+    blockers = diagnose(Observed(rayjob=rayjob, pods=pods, nodes=(node,), now=NOW))
+    assert [blocker.what for blocker in blockers] == [
         "node one is short of disk",
         "node one is not ready: Kubelet stopped posting",
     ]
 
 
 def test_operator_that_is_silent():
-    assert explain(Observed(rayjob=_rayjob(age=5), now=NOW)) == ()
-    cause = _only(Observed(rayjob=_rayjob(age=60), now=NOW))
-    assert cause.what == "no operator has looked at the RayJob for 60 s"
+    assert diagnose(Observed(rayjob=_rayjob(age=5), now=NOW)) == ()
+    blocker = _only(Observed(rayjob=_rayjob(age=60), now=NOW))
+    assert blocker.what == "no operator has looked at the RayJob for 60 s"
 
 
 def test_deadline_and_failed_driver():
     rayjob = _rayjob(jobDeploymentStatus="Failed", reason="DeadlineExceeded", jobStatus="RUNNING")
-    cause = _only(Observed(rayjob=rayjob, now=NOW))
-    assert cause.what == "activeDeadlineSeconds (100 s) is over"
-    assert "the same --run-id, another --name and a --manifest" in cause.hint
+    blocker = _only(Observed(rayjob=rayjob, now=NOW))
+    assert blocker.what == "activeDeadlineSeconds (100 s) is over"
+    assert "the same --run-id, another --name and a --manifest" in blocker.hint
     message = "Job entrypoint command failed\nerror: prices were empty, must have bars\nhint: look"
     rayjob = _rayjob(
         jobDeploymentStatus="Failed", reason="AppFailed", jobStatus="FAILED", message=message
     )
-    cause = _only(Observed(rayjob=rayjob, now=NOW))
-    assert cause.what == "the driver failed: prices were empty, must have bars"
+    blocker = _only(Observed(rayjob=rayjob, now=NOW))
+    assert blocker.what == "the driver failed: prices were empty, must have bars"
     assert phase_of(Observed(rayjob=rayjob, now=NOW)) is Phase.FAILED
 
 
@@ -195,9 +195,9 @@ def test_driver_that_waits_for_resources():
         startTime=(NOW - timedelta(seconds=90)).isoformat(),
         message="Job has not started yet. It may be waiting for resources",
     )
-    cause = _only(Observed(rayjob=rayjob, now=NOW))
-    assert cause.kind == CauseKind.RESOURCES
-    assert "waiting for resources" in cause.what
+    blocker = _only(Observed(rayjob=rayjob, now=NOW))
+    assert blocker.kind == BlockerKind.RESOURCES
+    assert "waiting for resources" in blocker.what
 
 
 def test_trial_that_ray_cannot_place():
@@ -207,10 +207,10 @@ def test_trial_that_ray_cannot_place():
     rayjob = _rayjob(jobDeploymentStatus="Running", jobStatus="RUNNING")
     observed = Observed(rayjob=rayjob, driver=(start, ray), now=NOW)
     assert _only(observed).what == (
-        "the driver has waited for 200 s: Ray has no place for what the run asks"
+        "the driver has waited for 200 s: Ray has no place for what the run requests"
     )
     trained = (start, ray, '{"event": "iteration", "iteration": 1}')
-    assert explain(replace(observed, driver=trained)) == ()
+    assert diagnose(replace(observed, driver=trained)) == ()
 
 
 def test_submitter_that_pod_security_refuses():
@@ -228,8 +228,8 @@ def test_submitter_that_pod_security_refuses():
     }
     rayjob = _rayjob(jobDeploymentStatus="Running")
     head = _pod("h", "head", containers=[_running("ray")])
-    cause = _only(Observed(rayjob=rayjob, jobs=(job,), pods=(head,), events=(event,), now=NOW))
-    assert "refuses the submitter pod (container ray-job-submitter)" in cause.what
+    blocker = _only(Observed(rayjob=rayjob, jobs=(job,), pods=(head,), events=(event,), now=NOW))
+    assert "refuses the submitter pod (container ray-job-submitter)" in blocker.what
 
 
 def test_rayjob_that_its_operator_does_not_let_go():

@@ -21,7 +21,7 @@ def _counted(bundles):
 @pytest.mark.parametrize("runners", [0, 1, 5])
 @pytest.mark.parametrize("learners", [0, 1])
 @pytest.mark.parametrize("gpus", [0, 0.5, 1])
-def test_the_gang_of_the_plan_is_the_gang_of_the_trial(runners, learners, gpus):
+def test_the_placement_group_of_the_plan_is_that_of_the_trial(runners, learners, gpus):
     resources = {
         "num_env_runners": runners,
         "num_learners": learners,
@@ -29,7 +29,7 @@ def test_the_gang_of_the_plan_is_the_gang_of_the_trial(runners, learners, gpus):
     }
     tree = {"data": {"synthetic": {"kind": "mean_reversion"}}, "resources": resources}
     config = config_from_mapping(RunConfig, tree, "test")
-    planned = [dict(one.asks) for one in plan.demand_of(config) for _ in range(one.count)]
+    planned = [dict(one.requests) for one in plan.demand_of(config) for _ in range(one.count)]
     assert _counted(planned) == _counted(trial_bundles(config.resources))
 
 

@@ -71,7 +71,11 @@ def load_config(model: type[_Model], path: Path, overrides: Sequence[str] = ()) 
     parsed = [parse_override(text) for text in overrides]
     tree, node = read_document(path)
     changed = apply_overrides(tree, parsed, model)
-    return _validate(model, changed, _Origin(path=str(path), node=node, overrides=tuple(parsed)))
+    return _validate(
+        model,
+        changed,
+        _Origin(path=str(path), node=node, overrides=tuple(parsed), folder=path.parent),
+    )
 
 
 def config_from_mapping(
@@ -150,6 +154,7 @@ class _Origin:
     path: str
     node: yaml.Node | None
     overrides: tuple[Override, ...]
+    folder: Path | None = None
 
     def override_of(self, path: tuple[str | int, ...]) -> Override | None:
         """Return the last override that set `path`, or that brought it into being."""
@@ -176,7 +181,8 @@ def _validate(model: type[_Model], tree: dict[str, Any], origin: _Origin) -> _Mo
     _check_plain(tree, (), model, origin)
     try:
         # JSON mode is strict about kinds, but lists may become tuples and text dates.
-        return model.model_validate_json(json.dumps(tree, allow_nan=False), strict=True)
+        text = json.dumps(tree, allow_nan=False)
+        return model.model_validate_json(text, strict=True, context={"folder": origin.folder})
     except ValidationError as error:
         found = problems(model, error.errors(include_url=False))
         raise _user_error(found, origin) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
 from rsc.config.training import (
     DqnConfig,
@@ -18,6 +18,7 @@ from rsc.config.training import (
     ResourcesConfig,
     TrainingConfig,
 )
+from rsc.extensions import Sources, read_sources, references_in
 from rsc.market.features.indicators import FeatureConfig
 from rsc.market.prices.sources import DataConfig
 from rsc.market.splits import SplitConfig
@@ -73,10 +74,23 @@ class RunConfig(BaseModel):
         default_factory=ResourcesConfig, description="Processes and accounts."
     )
 
+    _sources: Sources = PrivateAttr(default_factory=Sources)
+
     @property
     def horizon_bars(self) -> int:
         """Bars that a training target reaches on from its decision; sizes the purge."""
         return self.training.n_step if isinstance(self.training, DqnConfig) else 1
+
+    @property
+    def sources(self) -> Sources:
+        """Texts of the ``file.py`` that settings name; they travel wherever the run goes."""
+        return self._sources
+
+    @model_validator(mode="after")
+    def _read_sources(self, info: ValidationInfo) -> Self:
+        folder = (info.context or {}).get("folder")
+        self._sources = read_sources((text for _, text in references_in(self)), folder)
+        return self
 
     @model_validator(mode="after")
     def _learns_at_all(self) -> Self:

@@ -1,30 +1,27 @@
 """What every feature kind is, and the kinds that the user brings along.
 
 ``Feature`` is the interface of a kind: names, look-back and columns. Two kinds need
-no indicator: a numeric column of the price file, and a function of the user's own package
-(by ``package.module:function`` or a registered entry point), whose result is checked
-here because nobody else will. The indicators are in ``features``.
+no indicator: a numeric column of the price file, and a function from outside
+(`rsc.extensions`), whose result is checked here because nobody else will. The indicators
+are in ``indicators``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsc.errors import UserError
+from rsc.extensions import FORMS, Reference, load_extension
 from rsc.market.prices.bars import Bars
 
 Floats = NDArray[np.float64]
 FeatureFunction = Callable[[Bars], Mapping[str, Any]]
-
-ENTRY_POINT_GROUP = "rsc.features"
-"""Installed packages register functions ``Bars -> mapping of name to numbers`` here."""
+"""What a feature from outside is: bars to mapping of column name to numbers."""
 
 
 class Feature(BaseModel):
@@ -104,9 +101,9 @@ class EntryPoint(Feature):
     """
 
     kind: Literal["entry_point"] = "entry_point"
-    function: str = Field(
+    function: Annotated[str, Reference("feature")] = Field(
         min_length=1,
-        description=f"package.module:function, or a name in entry point group {ENTRY_POINT_GROUP}.",
+        description=f"Function of bars: {FORMS}.",
     )
     look_back_bars: int = Field(
         ge=0, le=1_000_000, description="Bars before t that the values at t use; sizes the embargo."
@@ -114,7 +111,7 @@ class EntryPoint(Feature):
 
     def columns(self, bars: Bars) -> dict[str, Floats]:
         """Call the function and check what it returned; see `Feature.columns`."""
-        function = _find_function(self.function)
+        function: FeatureFunction = load_extension("feature", self.function)
         try:
             result = function(bars)
         except Exception as error:
@@ -126,34 +123,6 @@ class EntryPoint(Feature):
 
     def _look_back(self) -> int:
         return self.look_back_bars
-
-
-def _find_function(name: str) -> FeatureFunction:
-    """Resolve "package.module:function" or a registered entry point."""
-    try:
-        if ":" not in name:
-            return _registered(name)
-        module, _, attribute = name.partition(":")
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"feature function {name!r} was not found ({error}), must be package.module:function "
-            f"or a name in the entry point group {ENTRY_POINT_GROUP}"
-        ) from error
-    if not callable(found):
-        raise UserError(f"feature function {name!r} was a {type(found).__name__}, must be callable")
-    function: FeatureFunction = found
-    return function
-
-
-def _registered(name: str) -> FeatureFunction:
-    """Load a function that an installed package registered."""
-    group = entry_points(group=ENTRY_POINT_GROUP)
-    if name not in group.names:
-        known = ", ".join(sorted(group.names)) or "none"
-        raise AttributeError(f"registered are: {known}")
-    function: FeatureFunction = group[name].load()
-    return function
 
 
 def _checked_result(result: Any, name: str, length: int) -> dict[str, Floats]:

@@ -21,7 +21,7 @@ from rsc.config.training import (
 from rsc.extensions import Sources, read_sources, references_in
 from rsc.market.features.indicators import FeatureConfig
 from rsc.market.prices.sources import DataConfig
-from rsc.market.splits import SplitConfig
+from rsc.market.split_kinds import FractionSplit, SplitConfig
 from rsc.trading.environments.baselines import BaselineConfig
 from rsc.trading.environments.episodes import EpisodeConfig
 from rsc.trading.rules import TradingConfig
@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
         default_factory=FeatureConfig, description="What the agent sees of each bar."
     )
     splits: SplitConfig = Field(
-        default_factory=SplitConfig, description="Which bars train, validate and test."
+        default_factory=FractionSplit, description="Which bars train, validate and test."
     )
     trading: TradingConfig = Field(
         default_factory=TradingConfig, description="Costs, fills, sizing, protection, reward."

@@ -23,7 +23,7 @@ from rsc.market.features.indicators import (
     look_back_bars,
 )
 from rsc.market.prices.bars import Bars, make_bars
-from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import RandomWalkWorld, synthetic_bars
 from rsc.market.prices.timestamps import DAY_NS
 
 
@@ -45,7 +45,7 @@ def columns_of(bars: Bars, *specs: dict | object) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def walk() -> Bars:
-    (bars,) = synthetic_bars(SyntheticConfig(kind="random_walk", bars=400, seed=7))
+    (bars,) = synthetic_bars(RandomWalkWorld(bars=400, seed=7))
     return bars
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.errors import UserError
 from rsc.market.features.base import EntryPoint, Feature, FileColumn
-from rsc.market.features.scaling import ScalingConfig
+from rsc.market.features.scaling import RollingScaling, ScalingConfig
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.timestamps import timestamp_text
 
@@ -225,7 +225,7 @@ class FeatureConfig(BaseModel):
         default=DEFAULT_COLUMNS, min_length=1, description="Feature kinds with their parameters."
     )
     scaling: ScalingConfig = Field(
-        default=ScalingConfig(), description="How columns are brought to about unit scale."
+        default=RollingScaling(), description="How columns are brought to about unit scale."
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.synthetic import TrendWorld, synthetic_bars

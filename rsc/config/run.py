@@ -19,7 +19,7 @@ from rsc.config.training import (
     TrainingConfig,
 )
 from rsc.extensions import Sources, read_sources, references_in
-from rsc.market.features.indicators import FeatureConfig
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.prices.sources import DataConfig
 from rsc.market.split_kinds import FractionSplit, SplitConfig
 from rsc.trading.environments.baselines import BaselineConfig

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import FeatureConfig, FeatureTable, compute_features
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.features.scaling import ScalingStatistics, fit_statistics, scale
+from rsc.market.features.table import FeatureTable, compute_features
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
 from rsc.market.splits import Fold

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import FeatureConfig, compute_features, look_back_bars
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.table import compute_features, look_back_bars
 from rsc.market.prices.bars import Bars
 from rsc.market.split_kinds import Boundaries, SplitConfig
 

@@ -10,14 +10,12 @@ import pytest
 
 from rsc.errors import UserError
 from rsc.market.build import build_market, common_periods_per_year, market_digest
-from rsc.market.features.indicators import (
-    FeatureConfig,
-    FileColumn,
-    LogReturn,
-    Rsi,
-    compute_features,
-)
+from rsc.market.features.given import FileColumn
+from rsc.market.features.momentum import Rsi
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.returns import LogReturn
 from rsc.market.features.scaling import RollingScaling, TrainScaling, scale
+from rsc.market.features.table import compute_features
 from rsc.market.prices.bars import Bars, make_bars
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 from rsc.market.prices.synthetic import RandomWalkWorld, TrendWorld, synthetic_bars

@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 
 from rsc.errors import CheckFailedError, UserError
-from rsc.market.features.indicators import (
-    DEFAULT_COLUMNS,
-    Adx,
-    Aroon,
-    Atr,
-    Bollinger,
-    FeatureConfig,
-    FileColumn,
-)
+from rsc.market.features.bands import Atr, Bollinger
+from rsc.market.features.given import FileColumn
 from rsc.market.features.look_ahead import LookAheadProof, prove_no_look_ahead
+from rsc.market.features.registry import DEFAULT_COLUMNS, FeatureConfig
 from rsc.market.features.scaling import NoScaling, RollingScaling, TrainScaling
+from rsc.market.features.trend import Adx, Aroon
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.synthetic import ClairvoyantWorld, TrendWorld, synthetic_bars
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import FeatureConfig, LogReturn
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.returns import LogReturn
 from rsc.market.features.scaling import RollingScaling
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 from rsc.market.prices.synthetic import TrendWorld, synthetic_bars

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rsc.analysis.run_data import LearningCurve, ReportData, RunFacts, SplitRecords
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars

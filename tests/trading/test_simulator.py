@@ -14,7 +14,8 @@ from market_factory import join_markets, make_market, one_instrument, random_bar
 import rsc.trading
 from rsc.errors import RscError
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig, LogReturn
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.returns import LogReturn
 from rsc.market.features.scaling import NoScaling
 from rsc.market.prices.bars import bars_from_frame
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import CheckFailedError, UserError
-from rsc.market.features.indicators import FeatureConfig, compute_features
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.features.scaling import scale
+from rsc.market.features.table import compute_features
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.timestamps import timestamp_text
 

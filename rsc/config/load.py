@@ -46,6 +46,9 @@ _OF_OTHER_KINDS: dict[tuple[str, ...], dict[str, Any]] = {
 }
 
 
+# Settings that came later count in a digest only where they are not at this value.
+_LATER: dict[tuple[str, ...], dict[str, Any]] = {("baselines",): {"custom": []}}
+
 _ABSENT = object()
 
 
@@ -138,6 +141,11 @@ def config_digest(config: RunConfig) -> str:
     for path, others in _OF_OTHER_KINDS.items():
         settings = _settings_at(tree, path)
         settings |= {key: settings.get(key, others[key]) for key in others if settings}
+    for path, later in _LATER.items():
+        settings = _settings_at(tree, path)
+        for key, default in later.items():
+            if settings.get(key) == default:
+                del settings[key]
     for key in RESULT_FREE:
         tree.pop(key, None)
     canonical = json.dumps(

@@ -22,7 +22,7 @@ from rsc.extensions import Sources, read_sources, references_in
 from rsc.market.features.registry import FeatureConfig
 from rsc.market.prices.sources import DataConfig
 from rsc.market.split_kinds import FractionSplit, SplitConfig
-from rsc.trading.environments.baselines import BaselineConfig
+from rsc.trading.environments.baselines.registry import BaselineConfig
 from rsc.trading.environments.episodes import EpisodeConfig
 from rsc.trading.rules import TradingConfig
 

@@ -13,7 +13,7 @@ from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, RunState, TrialContext
 from rsc.store.runs.writes import open_store
-from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id

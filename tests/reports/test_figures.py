@@ -10,7 +10,7 @@ import pytest
 from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
-from rsc.reports.palette import STYLES
+from rsc.reports.palette import STYLES as ALL_STYLES
 from rsc.reports.paths import PolicyPath, calendar, policy_path, thinned
 from rsc.reports.summary import early_ends, findings, headlines
 from rsc.reports.tables import (
@@ -22,6 +22,7 @@ from rsc.reports.tables import (
     sharpe_text,
     trade_rows,
 )
+from rsc.trading.environments.baselines.registry import BASELINES
 from rsc.trading.performance.metrics import performance
 from rsc.trading.records import (
     EPISODE_DTYPE,
@@ -34,6 +35,7 @@ from rsc.trading.records import (
 )
 
 DAY = 86_400 * 10**9
+STYLES = {policy: ALL_STYLES[policy] for policy in (Policy.AGENT, *BASELINES)}
 
 
 def timestamp(text: str) -> int:

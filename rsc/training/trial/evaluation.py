@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
-from rsc.trading.environments.baselines import BASELINES, run_baselines
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator, gather_windows
 from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.performance.series import AccountSeries, series_of_records
@@ -155,10 +155,11 @@ def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list
         fold=plan.fold.index,
         seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
         config=plan.config.baselines,
+        window=plan.config.features.window,
     )
     return [
         judge_records(market, split, policy, 0, _records_of(records, policy))
-        for policy in BASELINES
+        for policy in plan.config.baselines.decisions()
     ]
 
 

@@ -47,7 +47,10 @@ _OF_OTHER_KINDS: dict[tuple[str, ...], dict[str, Any]] = {
 
 
 # Settings that came later count in a digest only where they are not at this value.
-_LATER: dict[tuple[str, ...], dict[str, Any]] = {("baselines",): {"custom": []}}
+_LATER: dict[tuple[str, ...], dict[str, Any]] = {
+    (): {"metrics": []},
+    ("baselines",): {"custom": []},
+}
 
 _ABSENT = object()
 

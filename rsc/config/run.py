@@ -24,6 +24,7 @@ from rsc.market.prices.sources import DataConfig
 from rsc.market.split_kinds import FractionSplit, SplitConfig
 from rsc.trading.environments.baselines.registry import BaselineConfig
 from rsc.trading.environments.episodes import EpisodeConfig
+from rsc.trading.performance.outside import MetricConfig
 from rsc.trading.rules import TradingConfig
 
 # Cannot change what is computed, only what it is called and how much of it is kept.
@@ -67,6 +68,9 @@ class RunConfig(BaseModel):
     baselines: BaselineConfig = Field(
         default_factory=BaselineConfig, description="What the agent is compared with."
     )
+    metrics: tuple[MetricConfig, ...] = Field(
+        (), max_length=100, description="Metrics from outside, beside the built-in ones."
+    )
     recording: RecordingConfig = Field(
         default_factory=RecordingConfig, description="What goes into the database."
     )
@@ -90,6 +94,14 @@ class RunConfig(BaseModel):
     def _read_sources(self, info: ValidationInfo) -> Self:
         folder = (info.context or {}).get("folder")
         self._sources = read_sources((text for _, text in references_in(self)), folder)
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> Self:
+        names = [metric.name for metric in self.metrics]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"metrics had the name {name!r} twice, must be unique")
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,8 @@ from rsc.reports.tables import (
     trade_rows,
 )
 from rsc.trading.environments.baselines.registry import BASELINES
-from rsc.trading.performance.metrics import performance
+from rsc.trading.performance.metrics import judge
+from rsc.trading.performance.series import account_series
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
@@ -300,13 +301,15 @@ def test_an_account_that_ended_before_the_split_is_told(
 def test_a_sharpe_of_too_few_bars_for_an_interval_is_shown_nowhere() -> None:
     values = 100 * np.cumprod(1 + np.resize([0.01, -0.02, 0.03], 20))
     empty = np.zeros(0)
-    figures = performance(
-        values,
-        trade_pnl=empty,
-        trade_return=empty,
-        traded_value=np.zeros(19),
-        exposure=np.zeros(19),
-        in_market=np.zeros(19, bool),
+    figures = judge(
+        account_series(
+            values,
+            trade_pnl=empty,
+            trade_return=empty,
+            traded_value=np.zeros(19),
+            exposure=np.zeros(19),
+            in_market=np.zeros(19, bool),
+        ),
         periods_per_year=252,
     )
     assert figures.sharpe is not None

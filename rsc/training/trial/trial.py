@@ -32,7 +32,7 @@ from rsc.training.algorithms.dqn import PointerDQNConfig
 from rsc.training.algorithms.ppo import PointerPPOConfig
 from rsc.training.checkpoints.local import restore
 from rsc.training.progress import EvaluationProgress, IterationProgress, ProgressListener
-from rsc.training.recording.recorder import FLUSH_SECONDS, Recorder
+from rsc.training.recording import FLUSH_SECONDS, Recorder
 from rsc.training.trial.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.trial.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
@@ -152,13 +152,13 @@ class Trial:
             algorithm.stop()
 
     def _append(self, batch: RecordBatch) -> None:
-        self.recorder.append(self.context, batch)
+        self.recorder.add(self.context, batch)
 
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
         """Go on from the newest checkpoint; what was recorded beyond it is taken back."""
         self._load_newest(algorithm)
         cut = ResumePoint(iteration=algorithm.iteration, open_episodes=algorithm.open_episodes())
-        self.recorder.rewind(self.context, cut)
+        self.recorder.roll_back(self.context, cut)
 
     def _load_newest(self, algorithm: ColumnarAlgorithm) -> None:
         checkpoint = self.task.checkpoints.newest(config_digest=self.task.config_digest)
@@ -206,10 +206,9 @@ class Trial:
             seconds=seconds,
             steps_per_second=steps / seconds,
             episode_return_mean=mean,
-            learning_rate=self.plan.config.training.lr,
-            **statistics,
+            statistics={"learning_rate": self.plan.config.training.lr, **statistics},
         )
-        self.recorder.write("add_iteration", self.context, row)
+        self.recorder.add(self.context, row)
         self.progress.iteration(
             IterationProgress(
                 iteration=algorithm.iteration,
@@ -284,7 +283,7 @@ class Trial:
         )
         kinds = [CheckpointKind.LAST] + ([CheckpointKind.BEST] if best else [])
         for kind in kinds:
-            self.recorder.write("add_checkpoint", self.context, checkpoint_row(checkpoint, kind))
+            self.recorder.add(self.context, checkpoint_row(checkpoint, kind))
         self.recorder.flush(seconds)
         kept = {algorithm.iteration, self.selection.best_iteration or algorithm.iteration}
         self.task.checkpoints.keep_only(kept)
@@ -303,8 +302,7 @@ class Trial:
         is_final: bool = False,
     ) -> None:
         self._append(evaluation.records)
-        self.recorder.write(
-            "add_evaluation",
+        self.recorder.add(
             self.context,
             evaluation_row(
                 evaluation, checkpoint_iteration=checkpoint_iteration, is_final=is_final

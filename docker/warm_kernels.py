@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import TrendWorld, synthetic_bars
 from rsc.market.splits import BarRange
 from rsc.trading.environments.episodes import EpisodeConfig, EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, gather_windows
@@ -24,7 +24,7 @@ _WINDOW = 3
 
 def main() -> None:
     """Draw episodes, live through some bars, gather windows, break off."""
-    bars = synthetic_bars(SyntheticConfig(kind="trend", bars=400))
+    bars = synthetic_bars(TrendWorld(bars=400))
     market = build_market(bars, FeatureConfig())
     _live(market, bars)
 

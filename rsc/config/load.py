@@ -29,6 +29,31 @@ from rsc.errors import UserError
 _Model = TypeVar("_Model", bound=BaseModel)
 _MORE_SHOWN = 20
 
+# The first runs were recorded when a setting with a `kind` had the fields of every kind. A
+# digest still counts those of other kinds, at these values, and a stored configuration or a
+# file may still state them. A kind that comes later adds nothing here.
+_OF_OTHER_KINDS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("splits",): {
+        "train_fraction": 0.6,
+        "validation_fraction": 0.2,
+        "anchored": False,
+        **dict.fromkeys(("train_start", "validation_start", "test_start", "test_end")),
+        **dict.fromkeys(("train_bars", "validation_bars", "test_bars", "step_bars")),
+        "maximum_folds": None,
+    },
+    ("features", "scaling"): {"window": 252, "clip": 5.0},
+    ("data", "synthetic"): {"drift": 0.002, "regime_bars": 60, "reversion": 0.1},
+}
+
+
+# Settings that came later count in a digest only where they are not at this value.
+_LATER: dict[tuple[str, ...], dict[str, Any]] = {
+    (): {"metrics": []},
+    ("baselines",): {"custom": []},
+}
+
+_ABSENT = object()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigDifference:
@@ -71,7 +96,11 @@ def load_config(model: type[_Model], path: Path, overrides: Sequence[str] = ()) 
     parsed = [parse_override(text) for text in overrides]
     tree, node = read_document(path)
     changed = apply_overrides(tree, parsed, model)
-    return _validate(model, changed, _Origin(path=str(path), node=node, overrides=tuple(parsed)))
+    return _validate(
+        model,
+        changed,
+        _Origin(path=str(path), node=node, overrides=tuple(parsed), folder=path.parent),
+    )
 
 
 def config_from_mapping(
@@ -112,6 +141,14 @@ def config_digest(config: RunConfig) -> str:
     equal compute the same, whatever they are called and however much they record.
     """
     tree = config_mapping(config)
+    for path, others in _OF_OTHER_KINDS.items():
+        settings = _settings_at(tree, path)
+        settings |= {key: settings.get(key, others[key]) for key in others if settings}
+    for path, later in _LATER.items():
+        settings = _settings_at(tree, path)
+        for key, default in later.items():
+            if settings.get(key) == default:
+                del settings[key]
     for key in RESULT_FREE:
         tree.pop(key, None)
     canonical = json.dumps(
@@ -150,6 +187,7 @@ class _Origin:
     path: str
     node: yaml.Node | None
     overrides: tuple[Override, ...]
+    folder: Path | None = None
 
     def override_of(self, path: tuple[str | int, ...]) -> Override | None:
         """Return the last override that set `path`, or that brought it into being."""
@@ -172,11 +210,31 @@ class _Origin:
         return f"See line {line}." if line else ""
 
 
+def _settings_at(tree: Any, path: tuple[str, ...]) -> dict[str, Any]:
+    """Return the mapping at `path`, an empty one where there is none."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _drop_defaults_of_other_kinds(tree: dict[str, Any]) -> None:
+    """Leave out what means nothing: also where it is of the chosen kind, it is the default."""
+    for path, others in _OF_OTHER_KINDS.items():
+        settings = _settings_at(tree, path)
+        for key, default in others.items():
+            value = settings.get(key, _ABSENT)
+            # 0 is no false: what the model would refuse must reach it.
+            if value == default and isinstance(value, bool) == isinstance(default, bool):
+                del settings[key]
+
+
 def _validate(model: type[_Model], tree: dict[str, Any], origin: _Origin) -> _Model:
     _check_plain(tree, (), model, origin)
+    _drop_defaults_of_other_kinds(tree)
     try:
         # JSON mode is strict about kinds, but lists may become tuples and text dates.
-        return model.model_validate_json(json.dumps(tree, allow_nan=False), strict=True)
+        text = json.dumps(tree, allow_nan=False)
+        return model.model_validate_json(text, strict=True, context={"folder": origin.folder})
     except ValidationError as error:
         found = problems(model, error.errors(include_url=False))
         raise _user_error(found, origin) from error

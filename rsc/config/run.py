@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
 from rsc.config.training import (
     DqnConfig,
@@ -18,11 +18,13 @@ from rsc.config.training import (
     ResourcesConfig,
     TrainingConfig,
 )
-from rsc.market.features.indicators import FeatureConfig
+from rsc.extensions import Sources, read_sources, references_in
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.prices.sources import DataConfig
-from rsc.market.splits import SplitConfig
-from rsc.trading.environments.baselines import BaselineConfig
+from rsc.market.split_kinds import FractionSplit, SplitConfig
+from rsc.trading.environments.baselines.registry import BaselineConfig
 from rsc.trading.environments.episodes import EpisodeConfig
+from rsc.trading.performance.outside import MetricConfig
 from rsc.trading.rules import TradingConfig
 
 # Cannot change what is computed, only what it is called and how much of it is kept.
@@ -49,7 +51,7 @@ class RunConfig(BaseModel):
         default_factory=FeatureConfig, description="What the agent sees of each bar."
     )
     splits: SplitConfig = Field(
-        default_factory=SplitConfig, description="Which bars train, validate and test."
+        default_factory=FractionSplit, description="Which bars train, validate and test."
     )
     trading: TradingConfig = Field(
         default_factory=TradingConfig, description="Costs, fills, sizing, protection, reward."
@@ -66,6 +68,9 @@ class RunConfig(BaseModel):
     baselines: BaselineConfig = Field(
         default_factory=BaselineConfig, description="What the agent is compared with."
     )
+    metrics: tuple[MetricConfig, ...] = Field(
+        (), max_length=100, description="Metrics from outside, beside the built-in ones."
+    )
     recording: RecordingConfig = Field(
         default_factory=RecordingConfig, description="What goes into the database."
     )
@@ -73,10 +78,31 @@ class RunConfig(BaseModel):
         default_factory=ResourcesConfig, description="Processes and accounts."
     )
 
+    _sources: Sources = PrivateAttr(default_factory=Sources)
+
     @property
     def horizon_bars(self) -> int:
         """Bars that a training target reaches on from its decision; sizes the purge."""
         return self.training.n_step if isinstance(self.training, DqnConfig) else 1
+
+    @property
+    def sources(self) -> Sources:
+        """Texts of the ``file.py`` that settings name; they travel wherever the run goes."""
+        return self._sources
+
+    @model_validator(mode="after")
+    def _read_sources(self, info: ValidationInfo) -> Self:
+        folder = (info.context or {}).get("folder")
+        self._sources = read_sources((text for _, text in references_in(self)), folder)
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> Self:
+        names = [metric.name for metric in self.metrics]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"metrics had the name {name!r} twice, must be unique")
+        return self
 
     @model_validator(mode="after")
     def _learns_at_all(self) -> Self:

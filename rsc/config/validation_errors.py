@@ -168,7 +168,7 @@ def _complaint(model: type[BaseModel], group: Sequence[tuple[Place, ErrorDetails
     place, error = group[0]
     kind = error["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(place_of(model, error["loc"][:-1]), place)
+        return _of_another_kind(model, place, error) or _unknown_key(model, place, error)
     if kind == "missing":
         text = f"{place.text} was missing, must be given{brief(place.field)}"
         return Problem(place=place, text=text)
@@ -184,7 +184,22 @@ def _complaint(model: type[BaseModel], group: Sequence[tuple[Place, ErrorDetails
     return Problem(place=place, text=text)
 
 
-def _unknown_key(parent: Place, place: Place) -> Problem:
+def _of_another_kind(model: type[BaseModel], place: Place, error: ErrorDetails) -> Problem | None:
+    """Say which kinds a key belongs to, if the chosen one has no such key."""
+    union = place_of(model, error["loc"][:-2])
+    key, tag = str(place.path[-1]), error["loc"][-2] if error["loc"][:-1] else ""
+    owners = tuple(a for a in union.alternatives if _is_model(a) and key in a.model_fields)
+    if len(union.alternatives) < 2 or not owners:
+        return None
+    label = _label_of(union.alternatives)
+    tags = _joined(_tags_of(Place(path=(), alternatives=owners), label))
+    return Problem(
+        place=place, text=f"{place.text} belongs to {label} {tags}, but {label} was {tag}"
+    )
+
+
+def _unknown_key(model: type[BaseModel], place: Place, error: ErrorDetails) -> Problem:
+    parent = place_of(model, error["loc"][:-1])
     text = f"{place.text} is not a known key{did_you_mean(str(place.path[-1]), parent.keys)}"
     where = f"in {parent.text}" if parent.path else "at the top"
     hint = f"Known keys {where}: {', '.join(parent.keys)}."
@@ -270,12 +285,17 @@ def _shown_place(model: type[BaseModel], error: ErrorDetails) -> Place:
 
 def _tag_key(place: Place, error: ErrorDetails) -> str:
     """Return the key that tells a union's members apart, also where a function reads it."""
-    models = [kind for kind in place.alternatives if _is_model(kind)]
+    return _label_of(place.alternatives) or str(error["ctx"]["discriminator"]).strip("'")
+
+
+def _label_of(alternatives: Iterable[Any]) -> str:
+    """Return the key whose value differs in every model of a union, empty if there is none."""
+    models = [kind for kind in alternatives if _is_model(kind)]
     for key in models[0].model_fields:
         values = {get_args(m.model_fields[key].annotation) for m in models if key in m.model_fields}
         if len(values) == len(models) and all(values):
             return str(key)
-    return str(error["ctx"]["discriminator"]).strip("'")
+    return ""
 
 
 def _below(place: Place, part: str | int) -> Place:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import FeatureConfig, FeatureTable, compute_features
-from rsc.market.features.scaling import ScalingStatistics, fit_statistics, scale, scaling_warm_up
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.scaling import ScalingStatistics, fit_statistics, scale
+from rsc.market.features.table import FeatureTable, compute_features
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
 from rsc.market.splits import Fold
@@ -57,7 +58,7 @@ def build_market(
     """
     tables = [compute_features(one, features) for one in bars]
     statistics = _statistics(tables, features, fold)
-    first = [table.warm_up + scaling_warm_up(features.scaling) for table in tables]
+    first = [table.warm_up + features.scaling.warm_up() for table in tables]
     scaled = [scale(t.values, t.warm_up, features.scaling, statistics) for t in tables]
     lengths = [len(one) for one in bars]
     return Market(
@@ -124,7 +125,7 @@ def _statistics(
     tables: Sequence[FeatureTable], features: FeatureConfig, fold: Fold | None
 ) -> ScalingStatistics | None:
     """Fit the scaling on what training observations show; None for the causal kinds."""
-    if features.scaling.kind != "train":
+    if not features.scaling.FITTED:
         return None
     if fold is None:
         raise UserError(

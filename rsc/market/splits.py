@@ -10,114 +10,17 @@ for scaling or training is not known here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import FeatureConfig, compute_features, look_back_bars
-from rsc.market.features.scaling import scaling_warm_up
-from rsc.market.kinds import require_own_fields
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.table import compute_features, look_back_bars
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.timestamps import DAY_NS, day_timestamp, timestamp_text
+from rsc.market.split_kinds import Boundaries, SplitConfig
 
 Timestamps = NDArray[np.int64]
-Boundaries = tuple[int, int, int, int]
-"""First timestamp of train, of validation, of test; first timestamp after test."""
-
-_OWNERS = {
-    **dict.fromkeys(("train_fraction", "validation_fraction"), ("fraction",)),
-    **dict.fromkeys(("train_start", "validation_start", "test_start", "test_end"), ("date",)),
-    **dict.fromkeys(
-        ("train_bars", "validation_bars", "test_bars", "step_bars", "anchored", "maximum_folds"),
-        ("walk_forward",),
-    ),
-}
-_NEEDED = {
-    "fraction": (),
-    "date": ("validation_start", "test_start"),
-    "walk_forward": ("train_bars", "validation_bars", "test_bars"),
-}
-_END_OF_TIME = int(np.iinfo(np.int64).max)
-
-
-class SplitConfig(BaseModel):
-    """How bars are split into train, validation and test."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["fraction", "date", "walk_forward"] = Field(
-        default="fraction", description="One fold by fraction or by date, or walk-forward folds."
-    )
-    train_fraction: float = Field(
-        default=0.6, gt=0, lt=1, description="fraction: share of the decision bars, the earliest."
-    )
-    validation_fraction: float = Field(
-        default=0.2, gt=0, lt=1, description="fraction: share after train; test is the rest."
-    )
-    train_start: date | None = Field(
-        default=None, description="date: first day of train; null: the first possible."
-    )
-    validation_start: date | None = Field(default=None, description="date: first day (UTC).")
-    test_start: date | None = Field(default=None, description="date: first day (UTC).")
-    test_end: date | None = Field(
-        default=None, description="date: last day of test, included; null: the last."
-    )
-    train_bars: int | None = Field(
-        default=None, ge=1, description="walk_forward: bars of train (anchored: of the first)."
-    )
-    validation_bars: int | None = Field(default=None, ge=1, description="walk_forward: bars.")
-    test_bars: int | None = Field(default=None, ge=1, description="walk_forward: bars.")
-    step_bars: int | None = Field(
-        default=None,
-        ge=1,
-        description="walk_forward: bars from fold to fold, at least test_bars; null: those.",
-    )
-    anchored: bool = Field(
-        default=False, description="walk_forward: every train range starts at the first bar."
-    )
-    maximum_folds: int | None = Field(
-        default=None, ge=1, description="walk_forward: keep the last folds only; null: all."
-    )
-    purge_bars: int | None = Field(
-        default=None, ge=0, description="Bars cut for targets that reach on; null: the horizon."
-    )
-    embargo_bars: int | None = Field(
-        default=None, ge=0, description="Bars cut beyond the purge; null: observation look-back."
-    )
-
-    @model_validator(mode="after")
-    def _fields_belong_to_kind(self) -> SplitConfig:
-        require_own_fields(self, _OWNERS)
-        for name in _NEEDED[self.kind]:
-            if getattr(self, name) is None:
-                raise ValueError(f"kind {self.kind} needs {name}, but it was null")
-        return self
-
-    @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> SplitConfig:
-        if self.kind == "fraction" and self.train_fraction + self.validation_fraction >= 1:
-            total = self.train_fraction + self.validation_fraction
-            raise ValueError(
-                f"train_fraction + validation_fraction was {total:g}, must be below 1 (test is "
-                "the rest and would be empty)"
-            )
-        if self.step_bars and self.test_bars and self.step_bars < self.test_bars:
-            raise ValueError(
-                f"step_bars was {self.step_bars}, must be at least test_bars ({self.test_bars}): "
-                "the test ranges of folds would overlap and count bars twice"
-            )
-        days = [self.train_start, self.validation_start, self.test_start, self.test_end]
-        given = [day for day in days if day is not None]
-        for earlier, later in pairwise(given):
-            # The first day of test may be its last: test_end is included.
-            if earlier > later or (earlier == later and later is not self.test_end):
-                raise ValueError(f"splits overlap: {later} was not after {earlier}, must be")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +156,7 @@ def cut_folds(
     gap : int
         Bars between two ranges of a fold, counted in each instrument's own bars.
     """
-    boundaries = _boundaries(timestamps, first, splits)
+    boundaries = splits.boundaries(timestamps, first)
     return tuple(
         _fold(index, instruments, timestamps, first, boundary, gap)
         for index, boundary in enumerate(boundaries)
@@ -263,7 +166,7 @@ def cut_folds(
 def _first_decision(bars: Bars, features: FeatureConfig) -> int:
     """Return the first bar whose whole window has features; refuse when none is left."""
     table = compute_features(bars, features)
-    warm_up = table.warm_up + scaling_warm_up(features.scaling)
+    warm_up = table.warm_up + features.scaling.warm_up()
     first = warm_up + features.window - 1
     if first >= len(bars) - 1:
         raise UserError(
@@ -273,67 +176,6 @@ def _first_decision(bars: Bars, features: FeatureConfig) -> int:
             hint="Use more data, a shorter window, shorter feature periods or scaling window.",
         )
     return first
-
-
-def _boundaries(
-    timestamps: tuple[Timestamps, ...], first: tuple[int, ...], splits: SplitConfig
-) -> list[Boundaries]:
-    """Return the timestamps at which the ranges of each fold begin."""
-    if splits.kind == "date":
-        return [_date_boundaries(splits)]
-    begin = max(int(s[f]) for s, f in zip(timestamps, first, strict=True))
-    last = min(int(s[-1]) for s in timestamps)
-    axis = np.unique(np.concatenate(timestamps))
-    axis = axis[(axis >= begin) & (axis <= last)]
-    if len(axis) == 0:
-        raise UserError(
-            f"splits: the instruments had no dates in common after the warm-up (first decision "
-            f"{timestamp_text(begin)}, earliest end {timestamp_text(last)}), must overlap"
-        )
-    if splits.kind == "fraction":
-        train = round(len(axis) * splits.train_fraction)
-        validation = round(len(axis) * (splits.train_fraction + splits.validation_fraction))
-        return [_timestamps_at(axis, (0, train, validation, len(axis)))]
-    return [_timestamps_at(axis, edges) for edges in _walk_forward_edges(len(axis), splits)]
-
-
-def _date_boundaries(splits: SplitConfig) -> Boundaries:
-    """Return boundaries by dates at 00:00 UTC."""
-    start, validation, test = splits.train_start, splits.validation_start, splits.test_start
-    if validation is None or test is None:
-        raise ValueError("kind date needs validation_start and test_start")
-    end = splits.test_end
-    return (
-        -_END_OF_TIME if start is None else day_timestamp(start),
-        day_timestamp(validation),
-        day_timestamp(test),
-        _END_OF_TIME if end is None else day_timestamp(end) + DAY_NS,
-    )
-
-
-def _walk_forward_edges(length: int, splits: SplitConfig) -> list[Boundaries]:
-    """Return the first position of each range on the common axis, fold by fold."""
-    train, validation, test = splits.train_bars, splits.validation_bars, splits.test_bars
-    if train is None or validation is None or test is None:
-        raise ValueError("kind walk_forward needs train_bars, validation_bars and test_bars")
-    size = train + validation + test
-    if size > length:
-        raise UserError(
-            f"splits: train_bars + validation_bars + test_bars was {size}, must be at most the "
-            f"{length} decision bars that the data holds after the warm-up"
-        )
-    starts = range(0, length - size + 1, splits.step_bars or test)
-    edges = [
-        (0 if splits.anchored else a, a + train, a + train + validation, a + size) for a in starts
-    ]
-    return edges[-splits.maximum_folds :] if splits.maximum_folds else edges
-
-
-def _timestamps_at(axis: Timestamps, edges: Boundaries) -> Boundaries:
-    """Turn positions on the axis into timestamps; one past the end is after all of them."""
-    closed = np.append(axis, axis[-1] + 1)
-    a, b, c, d = (int(closed[edge]) for edge in edges)
-    return a, b, c, d
 
 
 def _fold(

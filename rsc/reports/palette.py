@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rsc.trading.records import Policy
+from rsc.trading.records import OUTSIDE, Policy
 
 INK = "#1c2733"
 QUIET_INK = "#5b6875"
@@ -20,6 +20,17 @@ GAIN = "#00785f"
 LOSS = "#c2412d"
 AGENT_AREA = "rgba(15, 98, 180, 0.12)"
 AGENT_BAND = "rgba(15, 98, 180, 0.14)"
+# Baselines from outside, each beside its twin on a dark page.
+_OUTSIDE = {
+    "#8c564b": "#c9a59b",
+    "#6b7d1e": "#b9c96a",
+    "#3b4cc0": "#93a0f0",
+    "#b3005e": "#f06aa8",
+    "#00808f": "#4fc6d4",
+    "#7a5195": "#b795d0",
+    "#9c6b00": "#d8ac52",
+    "#4a5a3c": "#9fb18f",
+}
 CLEAR = "rgba(0, 0, 0, 0)"
 
 
@@ -43,6 +54,12 @@ STYLES = {
     ),
     Policy.RANDOM: PolicyStyle(label="Random", colour="#a8528f", dash="dot", width=1.3),
     Policy.FLAT: PolicyStyle(label="Flat", colour="#84909c", dash="solid", width=1.1),
+    **{
+        policy: PolicyStyle(
+            label=f"Outside {number}", colour=colour, dash=f"{4 * number}px,4px", width=1.3
+        )
+        for number, (policy, colour) in enumerate(zip(OUTSIDE, _OUTSIDE, strict=True), start=1)
+    },
 }
 
 # Light colour of a chart to its twin on a dark page.
@@ -60,4 +77,5 @@ DARK = {
     "#008a6c": "#43c4a3",
     "#a8528f": "#d58cc0",
     "#84909c": "#8b97a3",
+    **_OUTSIDE,
 }

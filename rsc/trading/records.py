@@ -96,6 +96,19 @@ class Policy(IntEnum):
     SMA_CROSSOVER = 2
     RANDOM = 3
     FLAT = 4
+    # Baselines from outside, in the order of `baselines.custom`: the run file has their names.
+    OUTSIDE_1 = 5
+    OUTSIDE_2 = 6
+    OUTSIDE_3 = 7
+    OUTSIDE_4 = 8
+    OUTSIDE_5 = 9
+    OUTSIDE_6 = 10
+    OUTSIDE_7 = 11
+    OUTSIDE_8 = 12
+
+
+OUTSIDE = tuple(policy for policy in Policy if policy > Policy.FLAT)
+"""Codes of baselines from outside, in their order."""
 
 
 STEP_DTYPE = np.dtype(

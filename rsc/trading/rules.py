@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rsc.trading.rewards import LogReturn, RewardConfig
+from rsc.trading.rewards.log_return import LogReturn
+from rsc.trading.rewards.registry import RewardConfig
 
 # Basis points in a whole.
 BASIS_POINTS = 10_000.0

@@ -14,7 +14,7 @@ from rsc.market.splits import make_folds
 from rsc.store.runs.rows import EvaluationRow, IterationRow, NewRun, TrialContext
 from rsc.store.runs.writes import open_store
 from rsc.store.states import RunState
-from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id

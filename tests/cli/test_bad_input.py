@@ -35,7 +35,7 @@ def write(folder):
         ("training: {batch_size: 500, buffer_size: 100}", "training.batch_size was 500, must be at most buffer_size (100)"),
         ("trading: {fee_bps: -1}", "trading.fee_bps was -1, must be at least 0"),
         ("trading: {fill: close}", "trading.fill was 'close', must be next_open or next_close"),
-        ("trading: {reward: {kind: profit}}", "trading.reward.kind was 'profit', must be log_return, differential_sharpe or penalised_return"),
+        ("trading: {reward: {kind: profit}}", "trading.reward.kind was 'profit', must be log_return, differential_sharpe, penalised_return or custom"),
         ("trading: {position_fraction: 2}", "trading.position_fraction was 2.0, must be at most max_leverage = 1.0"),
         ("features: {columns: [{kind: rsy}]}", "features.columns.0.kind was 'rsy', must be"),
         ("features: {columns: [{kind: rsi, perod: 3}]}", "features.columns.0.perod is not a known key, did you mean period?"),

@@ -25,7 +25,6 @@ SMALLER_DQN = ("training.learning_starts=500", "training.epsilon_steps=1000")
 def at_home(folder, monkeypatch):
     """Work in the repository, as the examples' own comments say, but record elsewhere."""
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.syspath_prepend(REPOSITORY / "examples")
     monkeypatch.setenv("RSC_DATABASE_URL", f"sqlite:///{folder}/rsc.db")
     return folder
 
@@ -64,7 +63,6 @@ def test_example_trains(ray_session, rsc, folder, monkeypatch, name):
     # The shared Ray has another working folder, and its handler a stderr that is closed.
     monkeypatch.setenv("RSC_DATABASE_URL", f"sqlite:///{folder}/rsc.db")
     monkeypatch.setattr(logging, "raiseExceptions", False)
-    monkeypatch.syspath_prepend(REPOSITORY / "examples")
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     file = f"examples/{name}"
     config = load_run_config(REPOSITORY / file)

@@ -9,19 +9,22 @@ import pytest
 
 from rsc.cli.terminal.numbers import ratio_with_interval
 from rsc.cli.terminal.results import print_rows
-from rsc.trading.performance.metrics import Performance, performance
+from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.series import account_series
 
 
 def performance_of(*returns: float) -> Performance:
     """Judge an account that is in the market all the time and never trades."""
     values = 100.0 * np.cumprod([1.0, *(1.0 + one for one in returns)])
-    return performance(
-        values,
-        trade_pnl=np.zeros(0),
-        trade_return=np.zeros(0),
-        traded_value=np.zeros(len(returns)),
-        exposure=np.ones(len(returns)),
-        in_market=np.ones(len(returns), np.bool_),
+    return judge(
+        account_series(
+            values,
+            trade_pnl=np.zeros(0),
+            trade_return=np.zeros(0),
+            traded_value=np.zeros(len(returns)),
+            exposure=np.ones(len(returns)),
+            in_market=np.ones(len(returns), np.bool_),
+        ),
         periods_per_year=252,
     )
 

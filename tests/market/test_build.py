@@ -10,30 +10,29 @@ import pytest
 
 from rsc.errors import UserError
 from rsc.market.build import build_market, common_periods_per_year, market_digest
-from rsc.market.features.indicators import (
-    FeatureConfig,
-    FileColumn,
-    LogReturn,
-    Rsi,
-    compute_features,
-)
-from rsc.market.features.scaling import ScalingConfig, scale
+from rsc.market.features.given import FileColumn
+from rsc.market.features.momentum import Rsi
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.returns import LogReturn
+from rsc.market.features.scaling import RollingScaling, TrainScaling, scale
+from rsc.market.features.table import compute_features
 from rsc.market.prices.bars import Bars, make_bars
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
-from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import RandomWalkWorld, TrendWorld, synthetic_bars
 from rsc.market.prices.timestamps import DAY_NS
-from rsc.market.splits import BarRange, Fold, SplitConfig, make_folds
+from rsc.market.split_kinds import FractionSplit
+from rsc.market.splits import BarRange, Fold, make_folds
 
 
 @pytest.fixture(scope="module")
 def two() -> tuple[Bars, ...]:
-    (first,) = synthetic_bars(SyntheticConfig(kind="trend", bars=400))
-    (second,) = synthetic_bars(SyntheticConfig(kind="random_walk", bars=300))
+    (first,) = synthetic_bars(TrendWorld(bars=400))
+    (second,) = synthetic_bars(RandomWalkWorld(bars=300))
     return first, second
 
 
 FEATURES = FeatureConfig(
-    window=5, columns=(LogReturn(horizon=3), Rsi(period=10)), scaling=ScalingConfig(window=20)
+    window=5, columns=(LogReturn(horizon=3), Rsi(period=10)), scaling=RollingScaling(window=20)
 )
 
 
@@ -88,7 +87,7 @@ def test_no_row_depends_on_a_later_bar(two):
 
 class TestTrainScaling:
     FEATURES = FeatureConfig(
-        window=2, columns=(FileColumn(name="x"),), scaling=ScalingConfig(kind="train", clip=None)
+        window=2, columns=(FileColumn(name="x"),), scaling=TrainScaling(clip=None)
     )
 
     def bars(self, x: list[float]) -> Bars:
@@ -134,7 +133,7 @@ class TestPeriodsPerYear:
         assert build_market(two, FEATURES, periods_per_year=250.5).periods_per_year == 250.5
 
     def test_instruments_of_different_years_are_refused_unless_it_is_set(self, two):
-        hourly = synthetic_bars(SyntheticConfig(kind="trend", bars=400, bar_seconds=3600))
+        hourly = synthetic_bars(TrendWorld(bars=400, bar_seconds=3600))
         with pytest.raises(UserError, match="must be alike for one annualisation"):
             common_periods_per_year(two + hourly)
         assert build_market(two + hourly, FEATURES, periods_per_year=252).periods_per_year == 252
@@ -168,7 +167,7 @@ def test_a_market_survives_a_process_boundary(two):
 def test_the_shipped_prices_make_a_market_of_unit_scale():
     bars = load_bars(DataConfig(sources=(SourceConfig(instrument="S", uri="builtin:sp500"),)))
     features = FeatureConfig()
-    (fold,) = make_folds(bars, features, SplitConfig())
+    (fold,) = make_folds(bars, features, FractionSplit())
     market = build_market(bars, features, fold)
     assert market.features.shape == (5031, 8)
     assert market.first_bar.tolist() == [284]

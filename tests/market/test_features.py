@@ -7,23 +7,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rsc.errors import UserError
-from rsc.market.features.indicators import (
-    DEFAULT_COLUMNS,
-    Adx,
-    Aroon,
-    Atr,
-    Bollinger,
-    FeatureConfig,
-    FeatureSpec,
-    LogReturn,
-    Macd,
-    RealisedVolatility,
-    Rsi,
-    compute_features,
-    look_back_bars,
-)
+from rsc.market.features.bands import Atr, Bollinger
+from rsc.market.features.momentum import Macd, Rsi
+from rsc.market.features.registry import DEFAULT_COLUMNS, FeatureConfig, FeatureSpec
+from rsc.market.features.returns import LogReturn, RealisedVolatility
+from rsc.market.features.table import compute_features, look_back_bars
+from rsc.market.features.trend import Adx, Aroon
 from rsc.market.prices.bars import Bars, make_bars
-from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import RandomWalkWorld, synthetic_bars
 from rsc.market.prices.timestamps import DAY_NS
 
 
@@ -45,7 +36,7 @@ def columns_of(bars: Bars, *specs: dict | object) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def walk() -> Bars:
-    (bars,) = synthetic_bars(SyntheticConfig(kind="random_walk", bars=400, seed=7))
+    (bars,) = synthetic_bars(RandomWalkWorld(bars=400, seed=7))
     return bars
 
 

@@ -6,19 +6,14 @@ import numpy as np
 import pytest
 
 from rsc.errors import CheckFailedError, UserError
-from rsc.market.features.indicators import (
-    DEFAULT_COLUMNS,
-    Adx,
-    Aroon,
-    Atr,
-    Bollinger,
-    FeatureConfig,
-    FileColumn,
-)
+from rsc.market.features.bands import Atr, Bollinger
+from rsc.market.features.given import FileColumn
 from rsc.market.features.look_ahead import LookAheadProof, prove_no_look_ahead
-from rsc.market.features.scaling import ScalingConfig
+from rsc.market.features.registry import DEFAULT_COLUMNS, FeatureConfig
+from rsc.market.features.scaling import NoScaling, RollingScaling, TrainScaling
+from rsc.market.features.trend import Adx, Aroon
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.synthetic import SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import ClairvoyantWorld, TrendWorld, synthetic_bars
 
 USER_MODULE = """
 import numpy as np
@@ -66,12 +61,12 @@ def _user_module(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def world() -> Bars:
-    (bars,) = synthetic_bars(SyntheticConfig(kind="clairvoyant", bars=300, seed=3))
+    (bars,) = synthetic_bars(ClairvoyantWorld(bars=300, seed=3))
     return bars
 
 
 def prove(bars: Bars, *specs: object, samples: int = 5, **settings: object) -> LookAheadProof:
-    settings.setdefault("scaling", ScalingConfig(window=20))
+    settings.setdefault("scaling", RollingScaling(window=20))
     config = FeatureConfig(columns=specs, **settings)
     return prove_no_look_ahead(bars, config, samples, np.random.default_rng(0))
 
@@ -93,7 +88,7 @@ def test_every_built_in_kind_passes(world):
 
 @pytest.mark.parametrize(
     "scaling",
-    [ScalingConfig(kind="none"), ScalingConfig(window=20), ScalingConfig(kind="train")],
+    [NoScaling(), RollingScaling(window=20), TrainScaling()],
     ids=lambda scaling: scaling.kind,
 )
 def test_every_scaling_passes(world, scaling):
@@ -123,12 +118,12 @@ def test_one_peeking_feature_does_not_accuse_the_others(world):
 
 
 def test_samples_lie_after_the_warm_up_and_do_not_repeat():
-    (bars,) = synthetic_bars(SyntheticConfig(kind="trend", bars=80))
+    (bars,) = synthetic_bars(TrendWorld(bars=80))
     proof = prove(bars, *DEFAULT_COLUMNS, samples=1000)
     assert proof.samples == tuple(range(33 + 19, 79))
 
 
 def test_no_bar_to_sample_is_refused():
-    (bars,) = synthetic_bars(SyntheticConfig(kind="trend", bars=53, seed=3))
+    (bars,) = synthetic_bars(TrendWorld(bars=53, seed=3))
     with pytest.raises(UserError, match="53 bars left none after the warm-up"):
         prove(bars, *DEFAULT_COLUMNS)

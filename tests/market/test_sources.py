@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars, load_source, read_bytes
-from rsc.market.prices.synthetic import SyntheticConfig
+from rsc.market.prices.synthetic import TrendWorld
 from rsc.market.prices.timestamps import timestamp_text
 
 HEADER = "Date,Open,High,Low,Close,Volume"
@@ -255,7 +255,7 @@ class TestWrongRows:
 
 class TestConfig:
     def test_files_or_a_world_but_not_both(self):
-        world = SyntheticConfig(kind="trend", bars=100)
+        world = TrendWorld(bars=100)
         source = SourceConfig(instrument="X", uri="x.csv")
         with pytest.raises(ValidationError, match="exactly one"):
             DataConfig()

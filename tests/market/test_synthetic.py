@@ -6,17 +6,21 @@ from datetime import date
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from rsc.market.prices.bars import Bars
-from rsc.market.prices.synthetic import LAST_DAY, SyntheticConfig, synthetic_bars
+from rsc.market.prices.synthetic import LAST_DAY, SyntheticConfig, World, synthetic_bars
 from rsc.market.prices.timestamps import timestamp_text
 
 KINDS = ("trend", "mean_reversion", "random_walk", "clairvoyant")
 
 
+def config_of(**settings: object) -> World:
+    return TypeAdapter(SyntheticConfig).validate_python(settings)
+
+
 def world(kind: str, **settings: object) -> Bars:
-    (bars,) = synthetic_bars(SyntheticConfig(kind=kind, **settings))
+    (bars,) = synthetic_bars(config_of(kind=kind, **settings))
     return bars
 
 
@@ -48,7 +52,7 @@ class TestEveryWorld:
 
     def test_more_instruments_change_no_other(self, kind):
         alone = world(kind)
-        first, second = synthetic_bars(SyntheticConfig(kind=kind, instruments=2))
+        first, second = synthetic_bars(config_of(kind=kind, instruments=2))
         assert first.digest == alone.digest
         assert second.instrument == f"{kind}-2"
         assert abs(np.corrcoef(log_returns(first), log_returns(second))[0, 1]) < 0.1
@@ -141,7 +145,7 @@ class TestClock:
 )
 def test_parameters_have_bounds(wrong):
     with pytest.raises(ValidationError):
-        SyntheticConfig.model_validate(wrong)
+        config_of(**wrong)
 
 
 def test_a_million_bars_are_in_order():

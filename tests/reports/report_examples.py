@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from rsc.analysis.run_data import LearningCurve, ReportData, RunFacts, SplitRecords
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig
+from rsc.market.features.registry import FeatureConfig
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.sources import DataConfig, SourceConfig, load_bars
 from rsc.market.splits import BarRange
-from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import EpisodeState, Policy, RecordBatch, Split, evaluation_episode_id

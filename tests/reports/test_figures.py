@@ -12,7 +12,7 @@ from rsc.analysis.paths import PolicyPath, policy_path
 from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
-from rsc.reports.palette import STYLES
+from rsc.reports.palette import STYLES as ALL_STYLES
 from rsc.reports.paths import calendar, thinned
 from rsc.reports.summary import early_ends, findings, headlines
 from rsc.reports.tables import (
@@ -23,7 +23,9 @@ from rsc.reports.tables import (
     sharpe_text,
     trade_rows,
 )
-from rsc.trading.performance.metrics import performance
+from rsc.trading.environments.baselines.registry import BASELINES
+from rsc.trading.performance.metrics import judge
+from rsc.trading.performance.series import account_series
 from rsc.trading.records import (
     EPISODE_DTYPE,
     STEP_DTYPE,
@@ -35,6 +37,7 @@ from rsc.trading.records import (
 )
 
 DAY = 86_400 * 10**9
+STYLES = {policy: ALL_STYLES[policy] for policy in (Policy.AGENT, *BASELINES)}
 
 
 def timestamp(text: str) -> int:
@@ -299,13 +302,15 @@ def test_an_account_that_ended_before_the_split_is_told(
 def test_a_sharpe_of_too_few_bars_for_an_interval_is_shown_nowhere() -> None:
     values = 100 * np.cumprod(1 + np.resize([0.01, -0.02, 0.03], 20))
     empty = np.zeros(0)
-    figures = performance(
-        values,
-        trade_pnl=empty,
-        trade_return=empty,
-        traded_value=np.zeros(19),
-        exposure=np.zeros(19),
-        in_market=np.zeros(19, bool),
+    figures = judge(
+        account_series(
+            values,
+            trade_pnl=empty,
+            trade_return=empty,
+            traded_value=np.zeros(19),
+            exposure=np.zeros(19),
+            in_market=np.zeros(19, bool),
+        ),
         periods_per_year=252,
     )
     assert figures.sharpe is not None

@@ -30,7 +30,8 @@ from rsc.store.runs.rows import (
 )
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.store.states import CheckpointKind, RunState
-from rsc.trading.environments.baselines import run_baselines
+from rsc.trading.environments.baselines.registry import BASELINES
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import EPISODE_DTYPE, Policy, RecordBatch, Split
 from rsc.trading.rules import TradingConfig
@@ -182,7 +183,7 @@ def loaded(market: Market, tmp_path_factory: pytest.TempPathFactory) -> ReportDa
 def test_the_chosen_module_and_the_baselines_are_read_for_both_splits(loaded: ReportData) -> None:
     assert [split.split for split in loaded.splits] == [Split.TEST, Split.VALIDATION]
     for split, bars in zip(loaded.splits, (SHORT_TEST, SHORT_VALIDATION), strict=True):
-        assert split.policies == tuple(Policy)
+        assert split.policies == (Policy.AGENT, *BASELINES)
         agent = split.only(Policy.AGENT)
         assert agent.episodes["iteration"].tolist() == [2]
         assert len(agent.steps) == bars.end - bars.start

@@ -263,7 +263,7 @@ def test_a_schema_newer_than_the_code_is_refused_in_a_sentence(engine):
 def test_a_schema_older_than_the_code_names_the_command(engine, monkeypatch):
     upgrade(engine)
     monkeypatch.setattr("rsc.store.schema.engine.head_revision", lambda: "9999")
-    with pytest.raises(UserError, match="had the older schema 0004, this code needs 9999") as e:
+    with pytest.raises(UserError, match="had the older schema 0005, this code needs 9999") as e:
         check_schema(engine)
     assert e.value.hint == "Run `rsc db upgrade`."
 

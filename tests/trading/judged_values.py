@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.trading.performance.metrics import Performance, performance
+from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.series import account_series
 
 
 def of_values(
@@ -17,12 +18,14 @@ def of_values(
     """Judge portfolio values that are always fully invested and never traded."""
     length = max(0, len(values) - 1)
     trades = np.array(pnl or [])
-    return performance(
-        np.array(values, dtype=np.float64),
-        trade_pnl=trades,
-        trade_return=trades / 100,
-        traded_value=np.zeros(length),
-        exposure=np.ones(length),
-        in_market=np.ones(length, dtype=bool),
+    return judge(
+        account_series(
+            np.array(values, dtype=np.float64),
+            trade_pnl=trades,
+            trade_return=trades / 100,
+            traded_value=np.zeros(length),
+            exposure=np.ones(length),
+            in_market=np.ones(length, dtype=bool),
+        ),
         periods_per_year=periods_per_year,
     )

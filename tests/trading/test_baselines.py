@@ -11,14 +11,10 @@ from pydantic import ValidationError
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
-from rsc.trading.environments.baselines import (
-    BASELINES,
-    BaselineConfig,
-    baseline_actions,
-    baseline_trading,
-    run_baselines,
-    sma_is_long,
-)
+from rsc.trading.environments.baselines.base import baseline_trading
+from rsc.trading.environments.baselines.registry import BASELINES, BaselineConfig
+from rsc.trading.environments.baselines.run import run_baselines
+from rsc.trading.environments.baselines.sma_crossover import sma_is_long
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import (
     EpisodeState,
@@ -194,21 +190,9 @@ def test_missing_actions_are_appended_so_that_the_agents_keep_their_numbers() ->
 
 def test_random_draws_only_from_the_agents_actions() -> None:
     shorts = FREE.model_copy(update={"actions": (-1.0, -0.5)})
-    actions = baseline_actions(
-        Policy.RANDOM,
-        np.ones(200),
-        BarRange(start=0, end=199),
-        shorts,
-        np.random.default_rng(3),
-    )
+    batch = run(market_of([100.0] * 200), BarRange(start=0, end=199), trading=shorts)
+    actions = steps_of(batch, final(batch, Policy.RANDOM))["action"]
     assert set(actions.tolist()) == {0, 1}
-
-
-def test_the_agent_is_no_baseline() -> None:
-    with pytest.raises(ValueError, match="agent is not a baseline"):
-        baseline_actions(
-            Policy.AGENT, np.ones(5), BarRange(start=0, end=4), FREE, np.random.default_rng(3)
-        )
 
 
 def test_a_fast_average_must_be_faster() -> None:

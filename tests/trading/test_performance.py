@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import rsc.market
 from rsc.errors import UserError
 from rsc.trading.performance import metrics
-from rsc.trading.performance.metrics import METRIC_NAMES, judge, performance
+from rsc.trading.performance.metrics import METRIC_NAMES, judge
 from rsc.trading.performance.series import (
     account_series,
     concatenate_series,
@@ -109,13 +109,15 @@ def test_the_sharpe_of_the_index_has_its_error_and_interval(closes: NDArray[np.f
 
 
 def test_golden_case_2_has_the_printed_turnover_and_exposure() -> None:
-    found = performance(
-        np.array([1000, 1028.45680057, 1096.70494423]),
-        trade_pnl=np.array([96.7049442312]),
-        trade_return=np.array([0.096801649175]),
-        traded_value=np.array([999.000999001, 1097.80274698]),
-        exposure=np.array([1.0, 0.0]),
-        in_market=np.array([True, False]),
+    found = judge(
+        account_series(
+            np.array([1000, 1028.45680057, 1096.70494423]),
+            trade_pnl=np.array([96.7049442312]),
+            trade_return=np.array([0.096801649175]),
+            traded_value=np.array([999.000999001, 1097.80274698]),
+            exposure=np.array([1.0, 0.0]),
+            in_market=np.array([True, False]),
+        ),
         periods_per_year=252,
     )
     assert found.turnover == pytest.approx(260.3700, abs=5e-5)
@@ -169,13 +171,15 @@ def test_a_debt_is_an_annual_return_of_minus_one_and_a_drawdown_below_it() -> No
 
 
 def test_bars_without_equity_are_left_out_of_exposure() -> None:
-    found = performance(
-        np.array([1000.0, 1000.0, -100.0]),
-        trade_pnl=np.array([-1100.0]),
-        trade_return=np.array([-1.1]),
-        traded_value=np.array([1000.0, 2100.0]),
-        exposure=np.array([-1.0, np.nan]),
-        in_market=np.array([True, False]),
+    found = judge(
+        account_series(
+            np.array([1000.0, 1000.0, -100.0]),
+            trade_pnl=np.array([-1100.0]),
+            trade_return=np.array([-1.1]),
+            traded_value=np.array([1000.0, 2100.0]),
+            exposure=np.array([-1.0, np.nan]),
+            in_market=np.array([True, False]),
+        ),
         periods_per_year=252,
     )
     assert (found.exposure, found.time_in_market) == (1.0, 0.5)
@@ -211,21 +215,6 @@ def test_no_trade_is_the_reason_for_every_trade_metric() -> None:
     assert found.trade_count == 0
     for name in ("win_rate", "profit_factor", "expectancy", "average_win", "average_loss"):
         assert found.undefined[name] == "no trade"
-
-
-def test_a_risk_free_return_lowers_the_sharpe() -> None:
-    series = account_series(
-        EXAMPLE_E,
-        trade_pnl=NOTHING,
-        trade_return=NOTHING,
-        traded_value=np.zeros(5),
-        exposure=np.ones(5),
-        in_market=np.ones(5, dtype=bool),
-    )
-    found = judge(series, periods_per_year=252, risk_free=0.001)
-    returns = EXAMPLE_E[1:] / EXAMPLE_E[:-1] - 1
-    expected = (returns.mean() - 0.001) / returns.std(ddof=1) * math.sqrt(252)
-    assert found.sharpe == pytest.approx(expected)
 
 
 def test_stitched_episodes_are_one_series_of_concatenated_returns(

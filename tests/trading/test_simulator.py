@@ -14,8 +14,9 @@ from market_factory import join_markets, make_market, one_instrument, random_bar
 import rsc.trading
 from rsc.errors import RscError
 from rsc.market.build import build_market
-from rsc.market.features.indicators import FeatureConfig, LogReturn
-from rsc.market.features.scaling import ScalingConfig
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.returns import LogReturn
+from rsc.market.features.scaling import NoScaling
 from rsc.market.prices.bars import bars_from_frame
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
 from rsc.trading.kernel import step_kernel
@@ -332,7 +333,7 @@ def test_a_dividend_between_entry_and_exit_is_earned_long_and_paid_short(price_a
         | {"Adj Close": [98.0, 98.0, 98.0, 98.0, 99.0]}
     )
     bars = bars_from_frame(frame, instrument="X", where="x.csv", price_adjustment=price_adjustment)
-    features = FeatureConfig(columns=(LogReturn(horizon=1),), scaling=ScalingConfig(kind="none"))
+    features = FeatureConfig(columns=(LogReturn(horizon=1),), scaling=NoScaling())
     simulator = Simulator(build_market((bars,), features), FREE, accounts=2)
     simulator.begin([0, 1], instrument=0, start=1, end=4, episode_id=[0, 1], split=Split.TRAIN)
     while simulator.active.any():

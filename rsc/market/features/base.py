@@ -1,30 +1,18 @@
-"""What every feature kind is, and the kinds that the user brings along.
-
-``Feature`` is the interface of a kind: names, look-back and columns. Two kinds need
-no indicator: a numeric column of the price file, and a function of the user's own package
-(by ``package.module:function`` or a registered entry point), whose result is checked
-here because nobody else will. The indicators are in ``features``.
-"""
+"""What every feature kind is: ``Feature`` is its interface (names, look-back, columns)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsc.errors import UserError
 from rsc.market.prices.bars import Bars
 
 Floats = NDArray[np.float64]
-FeatureFunction = Callable[[Bars], Mapping[str, Any]]
 
-ENTRY_POINT_GROUP = "rsc.features"
-"""Installed packages register functions ``Bars -> mapping of name to numbers`` here."""
+_MAXIMUM_PERIOD = 10_000
 
 
 class Feature(BaseModel):
@@ -73,113 +61,6 @@ class Feature(BaseModel):
         raise NotImplementedError
 
 
-class FileColumn(Feature):
-    """A further numeric column of the price file (or ``volume``), in its own unit."""
-
-    COLUMNS: ClassVar[tuple[str, ...]] = ("{name}",)
-
-    kind: Literal["column"] = "column"
-    name: str = Field(min_length=1, description="Column of the file, or volume.")
-
-    def _look_back(self) -> int:
-        return 0
-
-    def _values(self, bars: Bars) -> tuple[Floats, ...]:
-        if self.name in bars.extras:
-            return (bars.extras[self.name],)
-        if self.name == "volume" and bars.volume is not None:
-            return (bars.volume,)
-        known = ", ".join(sorted(bars.extras)) or "none"
-        raise UserError(
-            f"{bars.instrument}: feature column {self.name!r} was missing, must be a further "
-            f"numeric column of the file (found: {known})"
-        )
-
-
-class EntryPoint(Feature):
-    """A function of the user: Bars -> mapping of column name to T numbers, unit its own.
-
-    The function gets read-only arrays and must not use bars after t for row t;
-    ``rsc data check`` proves that for samples of t.
-    """
-
-    kind: Literal["entry_point"] = "entry_point"
-    function: str = Field(
-        min_length=1,
-        description=f"package.module:function, or a name in entry point group {ENTRY_POINT_GROUP}.",
-    )
-    look_back_bars: int = Field(
-        ge=0, le=1_000_000, description="Bars before t that the values at t use; sizes the embargo."
-    )
-
-    def columns(self, bars: Bars) -> dict[str, Floats]:
-        """Call the function and check what it returned; see `Feature.columns`."""
-        function = _find_function(self.function)
-        try:
-            result = function(bars)
-        except Exception as error:
-            raise UserError(
-                f"feature {self.function}: failed on {bars.instrument} with "
-                f"{type(error).__name__}: {error}",
-            ) from error
-        return _checked_result(result, self.function, len(bars))
-
-    def _look_back(self) -> int:
-        return self.look_back_bars
-
-
-def _find_function(name: str) -> FeatureFunction:
-    """Resolve "package.module:function" or a registered entry point."""
-    try:
-        if ":" not in name:
-            return _registered(name)
-        module, _, attribute = name.partition(":")
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"feature function {name!r} was not found ({error}), must be package.module:function "
-            f"or a name in the entry point group {ENTRY_POINT_GROUP}"
-        ) from error
-    if not callable(found):
-        raise UserError(f"feature function {name!r} was a {type(found).__name__}, must be callable")
-    function: FeatureFunction = found
-    return function
-
-
-def _registered(name: str) -> FeatureFunction:
-    """Load a function that an installed package registered."""
-    group = entry_points(group=ENTRY_POINT_GROUP)
-    if name not in group.names:
-        known = ", ".join(sorted(group.names)) or "none"
-        raise AttributeError(f"registered are: {known}")
-    function: FeatureFunction = group[name].load()
-    return function
-
-
-def _checked_result(result: Any, name: str, length: int) -> dict[str, Floats]:
-    """Turn what a user's function returned into columns, or say what is wrong with it."""
-    if not isinstance(result, Mapping) or not result:
-        raise UserError(
-            f"feature {name}: returned {_shown(result)}, must return a mapping of at least "
-            "one column name to numbers"
-        )
-    columns: dict[str, Floats] = {}
-    for column, values in result.items():
-        try:
-            array = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"feature {name}: column {column!r} was not numeric, must be numbers"
-            ) from error
-        if array.shape != (length,):
-            raise UserError(
-                f"feature {name}: column {column!r} had shape {array.shape}, must be ({length},): "
-                "one number for each bar"
-            )
-        columns[str(column)] = array
-    return columns
-
-
-def _shown(result: Any) -> str:
-    """Name a wrong result."""
-    return "an empty mapping" if isinstance(result, Mapping) else f"a {type(result).__name__}"
+def bar_count(default: int, least: int, what: str) -> Any:
+    """Return a field for a number of bars, at least `least`."""
+    return Field(default=default, ge=least, le=_MAXIMUM_PERIOD, description=f"{what}, bars.")

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.errors import CheckFailedError, UserError
-from rsc.market.features.indicators import FeatureConfig, compute_features
-from rsc.market.features.scaling import scale, scaling_warm_up
+from rsc.market.features.registry import FeatureConfig
+from rsc.market.features.scaling import scale
+from rsc.market.features.table import compute_features
 from rsc.market.prices.bars import Bars
 from rsc.market.prices.timestamps import timestamp_text
 
@@ -96,7 +97,7 @@ def prove_no_look_ahead(
         There is no bar after the warm-up to sample, or a feature fails on the bars as given.
     """
     table = compute_features(bars, config)
-    warm_up = table.warm_up + scaling_warm_up(config.scaling)
+    warm_up = table.warm_up + config.scaling.warm_up()
     choices = np.arange(warm_up, len(bars) - 1)
     if choices.size == 0:
         raise UserError(
@@ -134,7 +135,7 @@ def _sentence(bars: Bars, name: str, row: int, t: int, what: str) -> str:
 def _matrix(bars: Bars, config: FeatureConfig) -> _Matrix:
     """Return names, and unscaled beside causally scaled features."""
     table = compute_features(bars, config)
-    if config.scaling.kind == "train":
+    if config.scaling.FITTED:
         return table.names, table.values
     scaled = scale(table.values, table.warm_up, config.scaling).astype(np.float64)
     return table.names, np.hstack((table.values, scaled))

@@ -10,41 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from rsc.market.kinds import require_own_fields
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Floats = NDArray[np.float64]
 
 # A column whose deviation is below this share of its own size is constant up to rounding.
 _CONSTANT = 1e-12
-
-
-class ScalingConfig(BaseModel):
-    """How feature columns are brought to about unit scale."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["none", "rolling", "train"] = Field(
-        default="rolling",
-        description="Not at all (none), by the last bars (rolling), or by the train range (train).",
-    )
-    window: int = Field(
-        default=252, ge=2, le=1_000_000, description="rolling: bars of the z-score, this included."
-    )
-    clip: float | None = Field(
-        default=5.0, gt=0, description="Z-scores are cut at plus and minus this; null: not."
-    )
-
-    @model_validator(mode="after")
-    def _fields_belong_to_kind(self) -> ScalingConfig:
-        require_own_fields(self, {"window": ("rolling",), "clip": ("rolling", "train")})
-        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,9 +37,99 @@ class ScalingStatistics:
     deviation: Floats
 
 
-def scaling_warm_up(config: ScalingConfig) -> int:
-    """Return how many further bars the scaling needs before its first value."""
-    return config.window - 1 if config.kind == "rolling" else 0
+class Scaling(BaseModel):
+    """What every kind of scaling is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    FITTED: ClassVar[bool] = False
+    """Whether `scaled` needs statistics of the train range."""
+
+    def warm_up(self) -> int:
+        """Return how many further bars the scaling needs before its first value."""
+        return 0
+
+    def scaled(self, rows: Floats, statistics: ScalingStatistics | None) -> Floats:
+        """Scale rows of defined features, shape (T, F); row t uses rows <= t."""
+        raise NotImplementedError
+
+
+class NoScaling(Scaling):
+    """Columns stay as the indicators give them."""
+
+    # A file that names no kind means rolling: for editors, the schema says that this one must.
+    model_config = ConfigDict(json_schema_extra={"required": ["kind"]})
+
+    kind: Literal["none"] = "none"
+
+    def scaled(self, rows: Floats, statistics: ScalingStatistics | None) -> Floats:
+        """Return the rows; see `Scaling.scaled`."""
+        del statistics
+        return rows
+
+
+class _Clipped(Scaling):
+    clip: float | None = Field(
+        default=5.0, gt=0, description="Z-scores are cut at plus and minus this; null: not."
+    )
+
+    def _clipped(self, scores: Floats) -> Floats:
+        return scores if self.clip is None else np.clip(scores, -self.clip, self.clip, out=scores)
+
+
+class RollingScaling(_Clipped):
+    """Z-score over the last bars."""
+
+    kind: Literal["rolling"] = Field(
+        default="rolling",
+        description="Not at all (none), by the last bars (rolling), or by the train range (train).",
+    )
+    window: int = Field(
+        default=252, ge=2, le=1_000_000, description="Bars of the z-score, this included."
+    )
+
+    def warm_up(self) -> int:
+        """Return the bars before the first full window."""
+        return self.window - 1
+
+    def scaled(self, rows: Floats, statistics: ScalingStatistics | None) -> Floats:
+        """Return z-scores, not a number in the warm-up; see `Scaling.scaled`."""
+        del statistics
+        rolling = pd.DataFrame(rows).rolling(self.window)
+        mean, deviation = rolling.mean().to_numpy(), rolling.std(ddof=0).to_numpy()
+        return self._clipped(_z_score(rows, mean, deviation))
+
+
+class TrainScaling(_Clipped):
+    """Z-score by mean and deviation of the train range."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["kind"]})
+
+    FITTED: ClassVar[bool] = True
+
+    kind: Literal["train"] = "train"
+
+    def scaled(self, rows: Floats, statistics: ScalingStatistics | None) -> Floats:
+        """Return z-scores; see `Scaling.scaled`."""
+        if statistics is None:
+            raise ValueError("scaling of kind train needs statistics fitted on a train range")
+        return self._clipped(_z_score(rows, statistics.mean, statistics.deviation))
+
+
+def _kind_of(value: Any) -> Any:
+    """Return which kind is meant; a file need not name the default one."""
+    if isinstance(value, dict):
+        return value.get("kind", "rolling")
+    return getattr(value, "kind", None)
+
+
+ScalingConfig = Annotated[
+    Annotated[NoScaling, Tag("none")]
+    | Annotated[RollingScaling, Tag("rolling")]
+    | Annotated[TrainScaling, Tag("train")],
+    Discriminator(_kind_of),
+]
+"""How feature columns are brought to about unit scale."""
 
 
 def fit_statistics(parts: Iterable[Floats]) -> ScalingStatistics:
@@ -101,7 +167,7 @@ def scale(
     -------
     ndarray of float32, shape (T, F)
         Row t depends on rows <= t (and on ``statistics``); 0 in the first ``warm_up +
-        scaling_warm_up(config)`` rows. A constant column is 0.
+        config.warm_up()`` rows. A constant column is 0.
 
     Raises
     ------
@@ -109,23 +175,8 @@ def scale(
         Kind ``train`` without statistics.
     """
     scaled = np.zeros(values.shape, np.float32)
-    defined = values[warm_up:]
-    mean: Floats
-    deviation: Floats
-    if config.kind == "rolling":
-        rolling = pd.DataFrame(defined).rolling(config.window)
-        mean, deviation = rolling.mean().to_numpy(), rolling.std(ddof=0).to_numpy()
-    elif config.kind == "train":
-        if statistics is None:
-            raise ValueError("scaling of kind train needs statistics fitted on a train range")
-        mean, deviation = statistics.mean, statistics.deviation
-    else:
-        mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
-    result = _z_score(defined, mean, deviation)
-    if config.clip is not None and config.kind != "none":
-        np.clip(result, -config.clip, config.clip, out=result)
-    first = scaling_warm_up(config)
-    scaled[warm_up + first :] = result[first:]
+    first = config.warm_up()
+    scaled[warm_up + first :] = config.scaled(values[warm_up:], statistics)[first:]
     return scaled
 
 

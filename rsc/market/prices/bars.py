@@ -40,7 +40,7 @@ LARGE_JUMP = 0.5
 
 PRICES = ("open", "high", "low", "close")
 _ALIASES = {
-    "timestamp": ("date", "datetime", "timestamp", "time", "timestamp"),
+    "timestamp": ("date", "datetime", "timestamp", "time", "stamp"),
     "adj_close": ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close"),
     "volume": ("volume", "vol"),
 }
@@ -157,7 +157,8 @@ def make_bars(
     has_volume = volume is not None and bool(np.any(volume > 0))
     tradable = volume > 0 if has_volume and volume is not None else np.ones(len(timestamp), bool)
     named = dict(zip(PRICES, prices, strict=True)) | {f"extra {k}": v for k, v in extras.items()}
-    arrays: dict[str, NDArray[Any]] = {"timestamp": timestamp, "tradable": tradable, **named}
+    # "stamp" is part of the digests that runs have recorded.
+    arrays: dict[str, NDArray[Any]] = {"stamp": timestamp, "tradable": tradable, **named}
     if volume is not None:
         arrays["volume"] = volume
     return Bars(

@@ -10,14 +10,13 @@ are no model of a real market; they tell whether learning works and cheating doe
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rsc.market.kinds import require_own_fields
 from rsc.market.prices.bars import Bars, make_bars
 from rsc.market.prices.timestamps import DAY_NS, SECOND_NS, day_timestamp
 
@@ -29,29 +28,21 @@ GAP_VARIANCE_SHARE = 0.2
 DAY_SECONDS = 86_400
 # Timestamps are nanoseconds in 64 bits.
 FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)
-_OWNERS = {"drift": ("trend",), "regime_bars": ("trend",), "reversion": ("mean_reversion",)}
 
 
-class SyntheticConfig(BaseModel):
-    """A synthetic data set; the same values give the same bars, byte for byte."""
+class World(BaseModel):
+    """What every synthetic world has; the same values give the same bars, byte for byte."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["trend", "mean_reversion", "random_walk", "clairvoyant"] = Field(
-        description="World: trend, mean_reversion, random_walk or clairvoyant."
-    )
+    GAP_SHARE: ClassVar[float] = GAP_VARIANCE_SHARE
+
+    kind: str
     bars: int = Field(default=2000, ge=2, le=10_000_000, description="Bars of each instrument.")
     seed: int = Field(default=0, ge=0, description="Seed of the world.")
     instruments: int = Field(default=1, ge=1, le=1000, description="Number of instruments.")
     volatility: float = Field(
         default=0.01, gt=0, le=0.5, description="Standard deviation of a bar's log return."
-    )
-    drift: float = Field(
-        default=0.002, ge=0, le=0.1, description="trend: absolute drift of a regime, log per bar."
-    )
-    regime_bars: int = Field(default=60, ge=1, description="trend: mean length of a regime, bars.")
-    reversion: float = Field(
-        default=0.1, gt=0, le=1, description="mean_reversion: share of the distance pulled a bar."
     )
     start: date = Field(
         default=date(2000, 1, 3), description="Date of the first bar (weekdays, if daily)."
@@ -64,12 +55,7 @@ class SyntheticConfig(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _fields_belong_to_kind(self) -> SyntheticConfig:
-        require_own_fields(self, _OWNERS)
-        return self
-
-    @model_validator(mode="after")
-    def _ends_in_time(self) -> SyntheticConfig:
+    def _ends_in_time(self) -> Self:
         """Refuse a world whose last bar is beyond what a timestamp of 64 bits can tell."""
         days = self.bars * self.bar_seconds // DAY_SECONDS
         if self.bar_seconds == DAY_SECONDS:
@@ -82,14 +68,91 @@ class SyntheticConfig(BaseModel):
             )
         return self
 
+    def instrument_bars(self, index: int) -> Bars:
+        """Draw instrument `index`, 0-based."""
+        rng = np.random.default_rng([self.seed, index])
+        # One row of draws for each bar, row by row: a longer world has the same beginning. The
+        # clairvoyant world looks two rows ahead.
+        normal = rng.standard_normal((self.bars + 2, 5))
+        gap = self.volatility * np.sqrt(self.GAP_SHARE) * normal[:, 0]
+        inside = self.volatility * np.sqrt(1 - self.GAP_SHARE) * normal[:, 1]
+        pull = self._expected_returns(index, gap + inside)
+        returns = gap + inside + pull
+        log_close = np.log(100.0) + np.cumsum(returns)
+        close = np.exp(log_close)
+        opened = self._opens(np.exp(log_close - inside - pull), close)
+        wicks = 0.5 * self.volatility * np.abs(normal[:, 2:4])
+        size = self.bars
+        high = np.maximum(opened, close) * np.exp(wicks[:, 0])
+        low = np.minimum(opened, close) * np.exp(-wicks[:, 1])
+        return make_bars(
+            instrument=f"{self.kind}-{index + 1}",
+            timestamp=_timestamps(self),
+            prices=(opened[:size], high[:size], low[:size], close[:size]),
+            volume=np.exp(13.8 + 0.3 * normal[:size, 4]),
+            extras=self._extras(returns),
+        )
 
-def synthetic_bars(config: SyntheticConfig) -> tuple[Bars, ...]:
-    """Return the bars of every instrument of a synthetic world.
+    def _expected_returns(self, index: int, noise: Floats) -> Floats:
+        """Return the predictable part of each bar's log return, known at the close before."""
+        raise NotImplementedError
 
-    Instrument i has its own generator (seed, i): more instruments change no other.
+    def _opens(self, drawn: Floats, close: Floats) -> Floats:
+        """Return the opens, shape of `drawn`."""
+        del close
+        return drawn
 
-    **The clairvoyant world.** The open of a bar is the close before (no gap), and two
-    extra columns tell the next two log returns ``r``, drawn before they happen:
+    def _extras(self, returns: Floats) -> dict[str, Floats]:
+        """Return further columns; `returns` has two bars more than the world."""
+        del returns
+        return {}
+
+
+class TrendWorld(World):
+    """Regimes of drift, up and down, that persist."""
+
+    kind: Literal["trend"] = Field(default="trend", description="World.")
+    drift: float = Field(
+        default=0.002, ge=0, le=0.1, description="Absolute drift of a regime, log per bar."
+    )
+    regime_bars: int = Field(default=60, ge=1, description="Mean length of a regime, bars.")
+
+    def _expected_returns(self, index: int, noise: Floats) -> Floats:
+        # A stream of its own, so that the other draws keep their places.
+        uniform = np.random.default_rng([self.seed, index, 1]).random(len(noise))
+        changes = np.cumsum(uniform < 1.0 / self.regime_bars)
+        return np.where(changes % 2 == 0, self.drift, -self.drift)
+
+
+class MeanReversionWorld(World):
+    """Log price pulled to a mean."""
+
+    kind: Literal["mean_reversion"] = Field(default="mean_reversion", description="World.")
+    reversion: float = Field(
+        default=0.1, gt=0, le=1, description="Share of the distance pulled a bar."
+    )
+
+    def _expected_returns(self, index: int, noise: Floats) -> Floats:
+        del index
+        return _reversion_pull(self.reversion, noise)
+
+
+class RandomWalkWorld(World):
+    """A martingale: nothing to learn."""
+
+    kind: Literal["random_walk"] = Field(default="random_walk", description="World.")
+
+    def _expected_returns(self, index: int, noise: Floats) -> Floats:
+        # The price itself, not its logarithm, is the martingale: E[exp(r)] = 1.
+        del index
+        return np.full_like(noise, -0.5 * self.volatility**2)
+
+
+class ClairvoyantWorld(World):
+    """The next two moves are columns.
+
+    The open of a bar is the close before (no gap), and two extra columns tell the next two
+    log returns ``r``, drawn before they happen:
 
     - ``signal[t] = r[t+1] = ln(close[t+1] / close[t])``: what a position entered at the
       *open* of bar t+1 earns in that bar. With ``fill: next_open`` the optimal policy needs
@@ -97,10 +160,39 @@ def synthetic_bars(config: SyntheticConfig) -> tuple[Bars, ...]:
     - ``signal_after[t] = r[t+2] = ln(close[t+2] / close[t+1])``: what a position entered
       at the *close* of bar t+1 earns in the bar after. With ``fill: next_close`` it plays
       the part of ``signal``; that reward arrives one step after the decision.
+    """
+
+    GAP_SHARE: ClassVar[float] = 0.0
+
+    kind: Literal["clairvoyant"] = Field(default="clairvoyant", description="World.")
+
+    def _expected_returns(self, index: int, noise: Floats) -> Floats:
+        del index
+        return np.zeros_like(noise)
+
+    def _opens(self, drawn: Floats, close: Floats) -> Floats:
+        return np.concatenate((drawn[:1], close[:-1]))
+
+    def _extras(self, returns: Floats) -> dict[str, Floats]:
+        size = self.bars
+        return {"signal": returns[1 : size + 1].copy(), "signal_after": returns[2:].copy()}
+
+
+SyntheticConfig = Annotated[
+    TrendWorld | MeanReversionWorld | RandomWalkWorld | ClairvoyantWorld,
+    Field(discriminator="kind"),
+]
+"""A synthetic data set; ``kind`` says which."""
+
+
+def synthetic_bars(config: World) -> tuple[Bars, ...]:
+    """Return the bars of every instrument of a synthetic world.
+
+    Instrument i has its own generator (seed, i): more instruments change no other.
 
     Parameters
     ----------
-    config : SyntheticConfig
+    config : World
         Kind, size, seed.
 
     Returns
@@ -108,54 +200,7 @@ def synthetic_bars(config: SyntheticConfig) -> tuple[Bars, ...]:
     tuple of Bars
         Length ``config.instruments``, named ``<kind>-1`` and so on.
     """
-    return tuple(_instrument_bars(config, index) for index in range(config.instruments))
-
-
-def _instrument_bars(config: SyntheticConfig, index: int) -> Bars:
-    """Draw one instrument."""
-    rng = np.random.default_rng([config.seed, index])
-    # One row of draws for each bar, row by row: a longer world has the same beginning. The
-    # clairvoyant world looks two rows ahead.
-    normal = rng.standard_normal((config.bars + 2, 5))
-    share = 0.0 if config.kind == "clairvoyant" else GAP_VARIANCE_SHARE
-    gap = config.volatility * np.sqrt(share) * normal[:, 0]
-    inside = config.volatility * np.sqrt(1 - share) * normal[:, 1]
-    pull = _expected_returns(config, index, gap + inside)
-    returns = gap + inside + pull
-    log_close = np.log(100.0) + np.cumsum(returns)
-    log_open = log_close - inside - pull
-    wicks = 0.5 * config.volatility * np.abs(normal[:, 2:4])
-    close, opened = np.exp(log_close), np.exp(log_open)
-    if config.kind == "clairvoyant":
-        opened[1:] = close[:-1]
-    size = config.bars
-    high = np.maximum(opened, close) * np.exp(wicks[:, 0])
-    low = np.minimum(opened, close) * np.exp(-wicks[:, 1])
-    extras: dict[str, Floats] = {}
-    if config.kind == "clairvoyant":
-        extras = {"signal": returns[1 : size + 1].copy(), "signal_after": returns[2:].copy()}
-    return make_bars(
-        instrument=f"{config.kind}-{index + 1}",
-        timestamp=_timestamps(config),
-        prices=(opened[:size], high[:size], low[:size], close[:size]),
-        volume=np.exp(13.8 + 0.3 * normal[:size, 4]),
-        extras=extras,
-    )
-
-
-def _expected_returns(config: SyntheticConfig, index: int, noise: Floats) -> Floats:
-    """Return the predictable part of each bar's log return, known at the close before."""
-    if config.kind == "trend":
-        # A stream of its own, so that the other draws keep their places.
-        uniform = np.random.default_rng([config.seed, index, 1]).random(len(noise))
-        changes = np.cumsum(uniform < 1.0 / config.regime_bars)
-        return np.where(changes % 2 == 0, config.drift, -config.drift)
-    if config.kind == "mean_reversion":
-        return _reversion_pull(config.reversion, noise)
-    if config.kind == "random_walk":
-        # The price itself, not its logarithm, is the martingale: E[exp(r)] = 1.
-        return np.full_like(noise, -0.5 * config.volatility**2)
-    return np.zeros_like(noise)
+    return tuple(config.instrument_bars(index) for index in range(config.instruments))
 
 
 def _reversion_pull(speed: float, noise: Floats) -> Floats:
@@ -172,7 +217,7 @@ def _reversion_pull(speed: float, noise: Floats) -> Floats:
     return pull
 
 
-def _timestamps(config: SyntheticConfig) -> NDArray[np.int64]:
+def _timestamps(config: World) -> NDArray[np.int64]:
     """Return weekdays for daily bars, an unbroken clock for shorter ones."""
     steps = np.arange(config.bars, dtype=np.int64)
     if config.bar_seconds < DAY_SECONDS:

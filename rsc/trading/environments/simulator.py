@@ -24,11 +24,11 @@ from rsc.trading.kernel.params import kernel_params
 from rsc.trading.kernel.step_kernel import (
     begin_accounts,
     interrupt_accounts,
-    step_accounts,
     unfit_start,
     unknown_action,
     write_open_episodes,
 )
+from rsc.trading.kernel.stepping import stepping_with
 from rsc.trading.records import EPISODE_DTYPE, RecordBatch
 from rsc.trading.rules import TradingConfig
 
@@ -91,6 +91,7 @@ class Simulator:
         self._bar = np.zeros(1, BAR_DTYPE)
         self._buffers = RecordBuffers()
         self._exposures = config.exposures
+        self._step_accounts = stepping_with(config.reward)
         self._params = kernel_params(config, market.periods_per_year)
         self._prices = tuple(_read_only(getattr(market, name)) for name in _PRICES)
         self._outputs = tuple(getattr(self, name) for name in _OUTPUTS)
@@ -164,7 +165,7 @@ class Simulator:
                 f"action of account {unknown} was {action[unknown]}, "
                 f"must be 0 to {len(self._exposures) - 1}"
             )
-        broken = step_accounts(
+        broken = self._step_accounts(
             self._params,
             self._exposures,
             self._prices,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from rsc.trading.rewards.base import REWARD_NUMBERS
 from rsc.trading.rules import TradingConfig
 
 ACCOUNT_DTYPE = np.dtype(
@@ -64,9 +65,7 @@ ACCOUNT_DTYPE = np.dtype(
         ("slippage", np.float64),
         ("carry", np.float64),
         ("traded_value", np.float64),
-        # Moving moments of the differential Sharpe reward.
-        ("first_moment", np.float64),
-        ("second_moment", np.float64),
+        ("reward_state", np.float64, (REWARD_NUMBERS,)),  # what the reward remembers
         # Running sums of the episode's metrics.
         ("return_mean", np.float64),
         ("return_squares", np.float64),  # sum of squared distances from the mean (Welford)
@@ -130,8 +129,9 @@ def reset_account(params: Any, account: Any) -> None:
     account.position = account.average_entry = account.held = account.drawdown = 0.0
     account.cooldown_left = account.operation_count = account.trade_count = 0
     account.episode_return = account.fees = account.slippage = 0.0
-    account.carry = account.traded_value = account.first_moment = 0.0
-    account.second_moment = params.initial_second_moment
+    account.carry = account.traded_value = 0.0
+    for i in range(REWARD_NUMBERS):
+        account.reward_state[i] = params.reward_start[i]
     account.return_mean = account.return_squares = account.return_down_squares = 0.0
     account.return_minimum, account.return_maximum = np.inf, -np.inf
     account.max_drawdown = account.win_sum = account.loss_sum = 0.0

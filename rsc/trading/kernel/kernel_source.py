@@ -23,7 +23,12 @@ KERNEL_MODULES = (
     "kernel/params",
     "kernel/step_kernel",
     "records",
-    "rewards",
+    "rewards/base",
+    "rewards/custom",
+    "rewards/differential_sharpe",
+    "rewards/log_return",
+    "rewards/penalised_return",
+    "rewards/registry",
 )
 _TRADING = Path(__file__).parents[1]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.trading.kernel.kernel_source import kernel_digest
-from rsc.trading.rewards import DifferentialSharpe, LogReturn, PenalisedReturn, reward_kind
+from rsc.trading.rewards.base import REWARD_NUMBERS, Reward
 from rsc.trading.rules import BASIS_POINTS, TradingConfig
 
 # What the kernel reads of a `TradingConfig`, one record; NaN where nothing is set. A record is
@@ -37,11 +37,8 @@ PARAMS_DTYPE = np.dtype(
         ("ruin_value", np.float64),
         ("debt_floor", np.float64),  # cash above it is rounding, not debt
         ("reward_kind", np.int64),
-        ("adaptation_rate", np.float64),
-        ("initial_second_moment", np.float64),
-        ("volatility_floor", np.float64),
-        ("drawdown_penalty", np.float64),
-        ("turnover_penalty", np.float64),
+        ("reward", np.float64, (REWARD_NUMBERS,)),
+        ("reward_start", np.float64, (REWARD_NUMBERS,)),
         ("periods_per_year", np.float64),
         (f"source_{kernel_digest()}", np.int8),
     ],
@@ -68,8 +65,9 @@ def kernel_params(config: TradingConfig, periods_per_year: float) -> NDArray[np.
     ndarray of PARAMS_DTYPE, shape (1,)
     """
     params = np.zeros(1, PARAMS_DTYPE)
-    for name, value in (_money(config) | _order(config) | _reward(config.reward)).items():
+    for name, value in (_money(config) | _order(config)).items():
         params[name] = value
+    _set_reward(params[0], config.reward)
     params["periods_per_year"] = periods_per_year
     return params
 
@@ -107,14 +105,8 @@ def _order(config: TradingConfig) -> dict[str, float]:
     }
 
 
-def _reward(reward: LogReturn | DifferentialSharpe | PenalisedReturn) -> dict[str, float]:
-    """Return the code of the reward and its parameters; the others stay 0."""
-    numbers: dict[str, float] = {"reward_kind": int(reward_kind(reward))}
-    if isinstance(reward, DifferentialSharpe):
-        numbers["adaptation_rate"] = reward.adaptation_rate
-        numbers["initial_second_moment"] = reward.initial_volatility**2
-        numbers["volatility_floor"] = reward.initial_volatility / 10.0
-    if isinstance(reward, PenalisedReturn):
-        numbers["drawdown_penalty"] = reward.drawdown_penalty
-        numbers["turnover_penalty"] = reward.turnover_penalty
-    return numbers
+def _set_reward(params: np.void, reward: Reward) -> None:
+    """Write the reward's branch, and its numbers; the rest of both arrays stays 0."""
+    params["reward_kind"] = reward.CODE
+    for name, numbers in (("reward", reward.parameters()), ("reward_start", reward.start())):
+        params[name][: len(numbers)] = numbers

@@ -32,7 +32,7 @@ from rsc.trading.kernel.fills import (
 )
 from rsc.trading.kernel.orders import agent_order, protect
 from rsc.trading.records import Cause, OrderStatus
-from rsc.trading.rewards import step_reward
+from rsc.trading.rewards.registry import step_reward
 
 _NANOSECONDS_A_DAY = 86_400e9
 
@@ -136,7 +136,7 @@ def step_accounts(
         target = exposures[action[i]]
         status = _step_bar(rules, bar, account, target)
         ended_by = _ended_by(rules, bar, account)
-        reward[i] = _settle(rules, bar, account, ended_by)
+        reward[i] = settle(rules, bar, account, ended_by)
         if not math.isfinite(reward[i] + account.value):
             broken = i
         if account.steps_recorded:
@@ -295,7 +295,7 @@ def _ended_by(params: Any, bar: Any, account: Any) -> int:
 
 
 @njit(error_model="numpy")
-def _settle(params: Any, bar: Any, account: Any, ended_by: int) -> float:
+def settle(params: Any, bar: Any, account: Any, ended_by: int) -> float:
     """Close what must be closed and value the account (event 8); return the reward."""
     if ended_by != _GOES_ON and account.position != 0.0:
         exit_fully(params, bar, account, bar.close, ended_by)

@@ -26,7 +26,7 @@ from rsc.trading.performance.drawdowns import (
     max_drawdown,
     max_drawdown_bars,
 )
-from rsc.trading.performance.series import AccountSeries, account_series, series_of_records
+from rsc.trading.performance.series import AccountSeries, series_of_records
 from rsc.trading.performance.statistics import (
     SHORTEST_SERIES,
     confidence_interval,
@@ -142,73 +142,27 @@ METRIC_NAMES = tuple(
 )
 
 
-def performance(
-    values: Floats,
-    *,
-    trade_pnl: Floats,
-    trade_return: Floats,
-    traded_value: Floats,
-    exposure: Floats,
-    in_market: NDArray[np.bool_],
-    periods_per_year: float,
-    risk_free: float = 0.0,
-) -> Performance:
-    """Judge one account.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (T + 1,)
-        Portfolio values at closes, the first before the first step.
-    trade_pnl, trade_return : ndarray of float64
-        Closed trades: money and fraction.
-    traded_value : ndarray of float64, shape (T,)
-        Money bought plus sold in each bar.
-    exposure : ndarray of float64, shape (T,)
-        Position value over portfolio value; NaN where that is not positive.
-    in_market : ndarray of bool, shape (T,)
-        Whether units were held at the close.
-    periods_per_year : float
-        Bars in a year.
-    risk_free : float
-        Risk-free return of one bar.
-    """
-    series = account_series(
-        values,
-        trade_pnl=trade_pnl,
-        trade_return=trade_return,
-        traded_value=traded_value,
-        exposure=exposure,
-        in_market=in_market,
-    )
-    return judge(series, periods_per_year=periods_per_year, risk_free=risk_free)
-
-
 def performance_of_records(
     episodes: NDArray[np.void],
     steps: NDArray[np.void],
     trades: NDArray[np.void],
     *,
     periods_per_year: float,
-    risk_free: float = 0.0,
 ) -> Performance:
     """Judge the completed episodes of some records as one series, in order of date."""
     series = series_of_records(episodes, steps, trades)
-    return judge(series, periods_per_year=periods_per_year, risk_free=risk_free)
+    return judge(series, periods_per_year=periods_per_year)
 
 
-def judge(series: AccountSeries, *, periods_per_year: float, risk_free: float = 0.0) -> Performance:
+def judge(series: AccountSeries, *, periods_per_year: float) -> Performance:
     """Judge one series: every metric, and a reason for every one that is undefined."""
     if not (math.isfinite(periods_per_year) and periods_per_year > 0):
         msg = f"periods_per_year was {periods_per_year}, must be a number above 0"
         raise UserError(msg)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found: Figures = {
-            **_growth(series, periods_per_year),
-            **_certainty(series.returns, periods_per_year, risk_free),
-            **_downside(series.returns, periods_per_year, risk_free),
-            **_trading(series.trade_pnl, series.trade_return),
-            **_activity(series, periods_per_year),
-        }
+        found: Figures = {}
+        for group in _GROUPS:
+            found |= group(series, periods_per_year)
     found = {name: _bounded(value) for name, value in found.items()}
     reasons = {name: value for name, value in found.items() if isinstance(value, str)}
     metrics: dict[str, Any] = found | dict.fromkeys(reasons)
@@ -269,25 +223,26 @@ def _calmar(annual: float | str, depth: float) -> float | str:
     return annual if isinstance(annual, str) else annual / abs(depth)
 
 
-def _certainty(returns: Floats, periods: float, risk_free: float) -> Figures:
+def _certainty(series: AccountSeries, periods: float) -> Figures:
+    returns = series.returns
     names = ("sharpe_standard_error", "sharpe_low", "sharpe_high", "psr")
     root = math.sqrt(periods)
     if len(returns) < 2:
         return dict.fromkeys(("volatility", "sharpe", *names), TOO_SHORT)
     if is_constant(returns):
         return {"volatility": 0.0} | dict.fromkeys(("sharpe", *names), NO_VARIANCE)
-    spread, sharpe = deviation(returns, ddof=1), sharpe_ratio(returns, risk_free)
+    spread, sharpe = deviation(returns, ddof=1), sharpe_ratio(returns)
     if spread is None or sharpe is None:
         return dict.fromkeys(("volatility", "sharpe", *names), TOO_LARGE)
     figures: Figures = {"volatility": spread * root, "sharpe": sharpe * root}
     if len(returns) < SHORTEST_SERIES:
         return figures | dict.fromkeys(names, f"fewer than {SHORTEST_SERIES} bars")
-    return figures | _sharpe_interval(returns, sharpe, root, risk_free)
+    return figures | _sharpe_interval(returns, sharpe, root)
 
 
-def _sharpe_interval(returns: Floats, sharpe: float, root: float, risk_free: float) -> Figures:
+def _sharpe_interval(returns: Floats, sharpe: float, root: float) -> Figures:
     reason = "the standard error is 0: the returns have only two values"
-    error = standard_error_autocorrelated(returns, risk_free)
+    error = standard_error_autocorrelated(returns)
     skew, kurt = skewness(returns), kurtosis(returns)
     psr = None
     if skew is not None and kurt is not None:
@@ -304,15 +259,16 @@ def _sharpe_interval(returns: Floats, sharpe: float, root: float, risk_free: flo
     }
 
 
-def _downside(returns: Floats, periods: float, risk_free: float) -> Figures:
+def _downside(series: AccountSeries, periods: float) -> Figures:
+    returns = series.returns
     figures: Figures = {}
-    ratio = downside_ratio(returns, risk_free)
+    ratio = downside_ratio(returns)
     if ratio is not None:
         figures["sortino"] = ratio * math.sqrt(periods)
     elif len(returns) < 2:
         figures["sortino"] = TOO_SHORT
     else:
-        none_below = bool((returns >= risk_free).all())
+        none_below = bool((returns >= 0.0).all())
         figures["sortino"] = "no return below the risk-free one" if none_below else TOO_LARGE
     if len(returns) < SHORTEST_TAIL:
         names = ("value_at_risk", "conditional_value_at_risk")
@@ -322,7 +278,8 @@ def _downside(returns: Floats, periods: float, risk_free: float) -> Figures:
     return figures
 
 
-def _trading(pnl: Floats, trade_return: Floats) -> Figures:
+def _trading(series: AccountSeries, _: float) -> Figures:
+    pnl, trade_return = series.trade_pnl, series.trade_return
     if len(pnl) == 0:
         names = ("win_rate", "profit_factor", "expectancy", "expectancy_return")
         averages = ("average_win", "average_loss")
@@ -354,27 +311,32 @@ def _activity(series: AccountSeries, periods: float) -> Figures:
     }
 
 
-def downside_ratio(returns: Floats, risk_free: float = 0.0) -> float | None:
+_GROUPS = (_growth, _certainty, _downside, _trading, _activity)
+"""Each gives some of the metrics of `Performance`: a new metric is a field there and a
+figure here, of one of these functions or of one of its own."""
+
+
+def downside_ratio(returns: Floats) -> float | None:
     """Return the Sortino ratio per bar; None below 2 bars, without a loss, or beyond a float.
 
     The denominator averages over all T bars, not over the losing ones.
     """
-    shortfall = np.minimum(returns - risk_free, 0.0)
+    shortfall = np.minimum(returns, 0.0)
     if len(returns) < 2 or not shortfall.any():
         return None
     with np.errstate(over="ignore"):
         square = float(np.mean(shortfall**2))
     if not math.isfinite(square):
         return None
-    return float((returns.mean() - risk_free) / math.sqrt(square))
+    return float(returns.mean() / math.sqrt(square))
 
 
-def value_at_risk(returns: Floats, tail: float = TAIL) -> float:
-    """Return the `tail` quantile of the returns, linear (Hyndman-Fan 7); negative is a loss."""
-    return float(np.quantile(returns, tail))
+def value_at_risk(returns: Floats) -> float:
+    """Return the 5 % quantile of the returns, linear (Hyndman-Fan 7); negative is a loss."""
+    return float(np.quantile(returns, TAIL))
 
 
-def conditional_value_at_risk(returns: Floats, tail: float = TAIL) -> float:
-    """Return the mean of the floor((T - 1) tail) + 1 smallest returns."""
-    count = int((len(returns) - 1) * tail) + 1
+def conditional_value_at_risk(returns: Floats) -> float:
+    """Return the mean of the floor((T - 1) 0.05) + 1 smallest returns."""
+    count = int((len(returns) - 1) * TAIL) + 1
     return float(np.partition(returns, count - 1)[:count].mean())

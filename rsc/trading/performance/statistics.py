@@ -55,14 +55,14 @@ def _standardised(returns: Returns) -> Returns | None:
     return None if scale is None else (returns - returns.mean()) / scale
 
 
-def sharpe_ratio(returns: Returns, risk_free: float = 0.0) -> float | None:
-    """Return the Sharpe ratio per bar, (mean - risk_free) / std with ddof = 1.
+def sharpe_ratio(returns: Returns) -> float | None:
+    """Return the Sharpe ratio per bar, mean / std with ddof = 1.
 
     None below two returns, for zero variance, and where the deviation is None. Source:
     Sharpe (1994).
     """
     scale = deviation(returns, ddof=1)
-    return None if scale is None else float((returns.mean() - risk_free) / scale)
+    return None if scale is None else float(returns.mean() / scale)
 
 
 def skewness(returns: Returns) -> float | None:
@@ -95,7 +95,7 @@ def long_run_variance(series: Returns, lags: int) -> float:
     return total / length
 
 
-def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> float | None:
+def standard_error_autocorrelated(returns: Returns) -> float | None:
     """Return the standard error of a per-bar Sharpe that allows for autocorrelation.
 
     This is the one printed beside every Sharpe. With z the returns standardised with
@@ -103,7 +103,7 @@ def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> f
     None below 30 returns, for zero variance, and where that variance is not positive.
     Source: Lo (2002), GMM, written as one series.
     """
-    sharpe, z = sharpe_ratio(returns, risk_free), _standardised(returns)
+    sharpe, z = sharpe_ratio(returns), _standardised(returns)
     if sharpe is None or z is None or len(returns) < SHORTEST_SERIES:
         return None
     influence = z - sharpe / 2 * (z**2 - 1)
@@ -112,11 +112,9 @@ def standard_error_autocorrelated(returns: Returns, risk_free: float = 0.0) -> f
     return math.sqrt(variance / len(returns)) if variance > 1e-12 else None
 
 
-def confidence_interval(
-    estimate: float, standard_error: float, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Return the symmetric normal interval (low, high) around `estimate`."""
-    half = float(ndtri((1 + confidence) / 2)) * standard_error
+def confidence_interval(estimate: float, standard_error: float) -> tuple[float, float]:
+    """Return the symmetric normal 95 % interval (low, high) around `estimate`."""
+    half = float(ndtri((1 + CONFIDENCE) / 2)) * standard_error
     return estimate - half, estimate + half
 
 

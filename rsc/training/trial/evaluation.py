@@ -8,8 +8,8 @@ report use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
-from rsc.trading.environments.baselines import BASELINES, run_baselines
+from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.performance.metrics import Performance, performance_of_records
+from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.outside import Figure, MetricConfig, extra_metrics
 from rsc.trading.performance.series import AccountSeries, series_of_records
 from rsc.trading.records import Cause, Policy, RecordBatch, Split, evaluation_episode_id
 from rsc.training.algorithms.policy import action_scores, greedy
@@ -35,6 +36,8 @@ class Evaluation:
     iteration: int
     records: RecordBatch
     performance: Performance
+    extra_metrics: dict[str, Figure] = field(default_factory=dict)
+    """Metrics from outside by name: a number, or None and the reason why there is none."""
 
     @property
     def series(self) -> AccountSeries:
@@ -141,7 +144,8 @@ def evaluate(
     begin_full_pass(simulator, plan, split=split, policy=policy, iteration=iteration)
     while simulator.active.any():
         simulator.step(decide(simulator))
-    return judge_records(market, split, policy, iteration, simulator.drain())
+    records = simulator.drain()
+    return judge_records(market, split, policy, iteration, records, plan.config.metrics)
 
 
 def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list[Evaluation]:
@@ -155,25 +159,32 @@ def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list
         fold=plan.fold.index,
         seed=int(seed_sequence(plan.seed, Stream.BASELINES).generate_state(1)[0]),
         config=plan.config.baselines,
+        window=plan.config.features.window,
     )
     return [
-        judge_records(market, split, policy, 0, _records_of(records, policy))
-        for policy in BASELINES
+        judge_records(market, split, policy, 0, _records_of(records, policy), plan.config.metrics)
+        for policy in plan.config.baselines.decisions()
     ]
 
 
 def judge_records(
-    market: Market, split: Split, policy: Policy, iteration: int, records: RecordBatch
+    market: Market,
+    split: Split,
+    policy: Policy,
+    iteration: int,
+    records: RecordBatch,
+    metrics: Sequence[MetricConfig] = (),
 ) -> Evaluation:
     """Judge the completed episodes of `records` as one series."""
-    performance = performance_of_records(
-        records.episodes,
-        records.steps,
-        records.trades,
-        periods_per_year=market.periods_per_year,
-    )
+    series = series_of_records(records.episodes, records.steps, records.trades)
+    periods = market.periods_per_year
     return Evaluation(
-        split=split, policy=policy, iteration=iteration, records=records, performance=performance
+        split=split,
+        policy=policy,
+        iteration=iteration,
+        records=records,
+        performance=judge(series, periods_per_year=periods),
+        extra_metrics=extra_metrics(metrics, series, periods),
     )
 
 

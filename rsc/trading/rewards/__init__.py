@@ -1,0 +1,1 @@
+"""What the agent is paid for each step: one module per reward."""

@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast kind e2e check format bench manifests lock image clean
+.PHONY: help setup train test soak test-fast kind e2e check format bench manifests lock image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,10 +28,13 @@ train: $(VENV)/.ready ## train an agent on real prices, judge it, write the repo
 	$(BIN)/rsc report last
 
 test: $(VENV)/.ready ## run every test that needs no cluster (scripts/tools.sh .tools: none is skipped)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not cluster and not soak' $(PYTEST_ARGS)
+
+soak: $(VENV)/.ready ## run the long repetitions: ten kills, more seeds, more shapes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'soak and not cluster' $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.ready ## run the tests that train nothing (a minute or two)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault and not cluster' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not ray and not learning and not fault and not soak and not cluster' $(PYTEST_ARGS)
 
 kind: ## make a cluster for the end-to-end tests: kind, KubeRay and the image (scripts/kind.sh)
 	scripts/kind.sh
@@ -42,10 +45,11 @@ e2e: $(VENV)/.ready ## run the end-to-end tests on the cluster of KUBECONFIG (do
 	RSC_E2E=1 $(BIN)/python -m pytest tests/e2e tests/cluster -m 'e2e or cluster' -p no:randomly -n $(E2E_WORKERS) $(PYTEST_ARGS)
 
 check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, workflows
-	$(BIN)/ruff format --check rsc tests benchmarks docker
-	$(BIN)/ruff check rsc tests benchmarks docker
+	$(BIN)/ruff format --check rsc tests benchmarks docker scripts
+	$(BIN)/ruff check rsc tests benchmarks docker scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/house.py
 	$(BIN)/vulture
 # Tests are no users here: what only they call is dead.
 	! $(BIN)/vulture --min-confidence 60 rsc benchmarks | grep -E 'unused (function|class|import)'
@@ -55,8 +59,8 @@ check: $(VENV)/.ready ## format, lint, types, layers, dead code, dependencies, w
 	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.ready ## rewrite the code in the project's format
-	$(BIN)/ruff format rsc tests benchmarks docker
-	$(BIN)/ruff check --fix rsc tests benchmarks docker
+	$(BIN)/ruff format rsc tests benchmarks docker scripts
+	$(BIN)/ruff check --fix rsc tests benchmarks docker scripts
 
 bench: $(VENV)/.ready ## run the quick benchmarks that need no cluster; a missed bar is an error
 	@missed=0; for name in simulator dqn recording reset; do \

@@ -65,7 +65,7 @@ def long_digest(tmp_path_factory):
 # loading takes as long as the run of another may last.
 WAITS = """
 import pathlib, time
-from rsc.training import cluster_trial, run
+from rsc.training.run import cluster_trial, run
 
 while not pathlib.Path("go").exists():
     time.sleep(0.02)

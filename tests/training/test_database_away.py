@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault
 
 TRY_AGAIN_LATER = 4
 IMPATIENT = """
-from rsc.training import attempt, trial
+from rsc.training.run import attempt
+from rsc.training.trial import trial
 trial.FLUSH_SECONDS, trial._OPTIONAL_FLUSH_SECONDS = 3.0, 0.5
 attempt._LAST_PATIENCE_SECONDS = 0.5
 """

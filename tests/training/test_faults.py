@@ -27,10 +27,9 @@ from rsc.training.trial.trial import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 
-KILLS = 10
-# Of these kills, counted from 0, one comes before there is anything to go on from, one while a
-# checkpoint is to be restored; the last one comes after the last iteration.
-AT_START_UP = (0, 4)
+# Of a number of kills, which come at start-up, counted from 0: one before there is anything to go
+# on from, one while a checkpoint is to be restored. The last one comes after the last iteration.
+AT_START_UP = {4: (0, 2), 10: (0, 4)}
 ITERATIONS, ITERATION_STEPS = 60, 4096
 
 
@@ -46,23 +45,26 @@ def long_tree(iterations=ITERATIONS):
 
 
 @pytest.mark.timeout(1500)
-def test_ten_kills_at_random_moments_change_no_fact(tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "iterations"), [(4, 24), pytest.param(10, ITERATIONS, marks=pytest.mark.soak)]
+)
+def test_kills_at_random_moments_change_no_fact(tmp_path, kills, iterations):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     for folder in (undisturbed, killed):
         folder.mkdir()
-        write_run_file(folder, long_tree())
+        write_run_file(folder, long_tree(iterations))
     urls = {folder: f"sqlite:///{folder}/rsc.db" for folder in (undisturbed, killed)}
     start_rsc("train", "run.yaml", folder=undisturbed, url=urls[undisturbed]).finish()
 
     moments = random.Random(20261122)
     words = ("train", "run.yaml")
-    for number in range(KILLS):
+    for number in range(kills):
         started = start_rsc(*words, folder=killed, url=urls[killed])
-        await_moment(started, killed, number, moments)
+        await_moment(started, killed, number, moments, kills, iterations)
         assert started.process.poll() is None, "the run ended before it could be killed"
         started.kill()
         trained = "training for" in started.errors.read_text()
-        assert trained == (number not in AT_START_UP)
+        assert trained == (number not in AT_START_UP[kills])
         words = ("train", "--resume", "last")
     start_rsc(*words, folder=killed, url=urls[killed]).finish()
 
@@ -73,17 +75,17 @@ def test_ten_kills_at_random_moments_change_no_fact(tmp_path):
         assert run.state == "completed"
         assert verify_run(engine, run.run_id).findings == ()
         digests[folder] = record_digest(engine, run.run_id)
-    assert find_run(create_engine(urls[killed]), run.run_id).attempt == KILLS + 1
+    assert find_run(create_engine(urls[killed]), run.run_id).attempt == kills + 1
     assert digests[undisturbed] == digests[killed]
 
 
-def await_moment(started, folder, number, moments):
+def await_moment(started, folder, number, moments, kills, iterations):
     """Return when the run is to be killed for the n-th time, from 0."""
-    if number in AT_START_UP:  # the run is taken, Ray starts
+    if number in AT_START_UP[kills]:  # the run is taken, Ray starts
         started.wait_until(lambda: attempt_in(folder) > number)
         time.sleep(moments.uniform(0.0, 1.0))
-    elif number == KILLS - 1:  # the last checkpoint, the judgement, the end
-        started.wait_for(f"validation {ITERATIONS}:", seconds=600)
+    elif number == kills - 1:  # the last checkpoint, the judgement, the end
+        started.wait_for(f"validation {iterations}:", seconds=600)
     else:  # soon, counted in judgements: machines make different things of a second
         judged = moments.randint(0, 2)
         started.wait_for("training for")
@@ -125,7 +127,8 @@ def test_a_signal_ends_in_order_and_the_run_goes_on(tmp_path):
 # Python that runs in a start before it trains: something happens to it in an iteration.
 IN_ITERATION = """
 import os, signal
-from rsc.training import checkpoints, trial
+from rsc.training.checkpoints import local as checkpoints
+from rsc.training.trial import trial
 
 iterate, replace = trial.Trial._iterate, checkpoints._replace
 

@@ -110,7 +110,7 @@ def trained_for_one_round():
     return train(world_config("clairvoyant", "ppo", 1, columns=columns, total_steps=2048))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in (2, 3))])
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
 def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session, algorithm, seed):
     columns = [{"kind": "column", "name": "signal"}]
@@ -126,6 +126,7 @@ def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session,
 RETURNS = [{"kind": "log_return", "horizon": horizon} for horizon in (1, 5, 20)]
 
 
+@pytest.mark.soak
 def test_nothing_is_found_in_random_walks(ray_session):
     sharpes = []
     for seed in range(24):

@@ -62,9 +62,18 @@ def trained(ray_session, tmp_path_factory, request):
         run.engine.dispose()
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+SOAK = pytest.mark.soak
+SHAPES = [
+    *(("sqlite", 0), ("sqlite", 1), ("sqlite", 2), ("postgres", 0), ("postgres", 2)),
+    *(
+        pytest.param(*shape, marks=SOAK)
+        for shape in (("sqlite", 4), ("postgres", 1), ("postgres", 4))
+    ),
+]
+
+
+@pytest.mark.parametrize(("database", "runners"), SHAPES)
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
-@pytest.mark.parametrize("runners", [0, 1, 2, 4])
 def test_every_shape_trains_records_and_verifies(trained, database, algorithm, runners):
     run = trained(database, algorithm, runners=runners)
     check_run(run)

@@ -44,9 +44,9 @@ from rsc.market.splits import make_folds
 from rsc.store.runs.reset import ResetScope, plan_reset, reset
 from rsc.store.runs.rows import NewRun, RunState, TrialContext
 from rsc.store.runs.writes import open_store
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.ray_session import local_ray
 from rsc.training.recording.recorder import Recorder
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
 
 BAR = 0.8

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsc.config.algorithms.dqn import DqnConfig
+from rsc.config.algorithms.ppo import PpoConfig
 from rsc.config.load import (
     config_digest,
     config_from_mapping,
@@ -16,7 +18,6 @@ from rsc.config.load import (
     load_run_config,
 )
 from rsc.config.run import RESULT_FREE, RunConfig
-from rsc.config.training import DqnConfig, PpoConfig
 
 SMALLEST = {"data": {"synthetic": {"kind": "trend"}}}
 

@@ -23,7 +23,7 @@ from rsc.market.prices.sources import read_bytes
 from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run, list_iterations, list_runs, list_trials
 from rsc.store.schema.engine import create_engine
-from rsc.training.trial.trial import build_algorithm
+from rsc.training.algorithms.registry import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 

@@ -15,8 +15,8 @@ from rsc.market.build import build_market
 from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.trading.records import Policy, Split
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.trial.evaluation import evaluate, evaluate_baselines, greedy_decisions
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""The round: ask every env runner, wait, learn; the part DQN and PPO share.
+"""The round: ask every env runner, wait, learn; the part all algorithms share.
 
 A round asks all env runners with the same request, takes the answers in the order
 of the runners and hands the records on. Remote runners work on the next round while
@@ -38,7 +38,9 @@ from rsc.training.algorithms.env_runner import (
     episode_returns,
     replies_in,
 )
-from rsc.training.algorithms.learner import STATE_AFTER_UPDATE
+from rsc.training.algorithms.learner import STATE_AFTER_UPDATE, PointerLearner
+from rsc.training.algorithms.networks import PointerModule
+from rsc.training.algorithms.policy import Explore
 from rsc.training.algorithms.replay_buffer import Columns
 from rsc.training.trial_plan import TrialPlan
 
@@ -59,7 +61,14 @@ RecordSink = Callable[[RecordBatch], None]
 
 
 class ColumnarAlgorithm(Algorithm):
-    """Rounds of flat columns; a subclass implements :meth:`learn_from`."""
+    """Rounds of flat columns; a subclass implements :meth:`learn_from` and names its parts."""
+
+    module_class: type[PointerModule]
+    """Networks and how they score actions."""
+    learner_class: type[PointerLearner]
+    """Losses and gradient steps."""
+    explore: Explore
+    """How env runners choose actions by scores: a static function."""
 
     def setup(self, config: Any) -> None:
         """Build runners and learner, then our own counters."""
@@ -79,9 +88,6 @@ class ColumnarAlgorithm(Algorithm):
         self._pairs = self._weight_pairs()
         if self.env_runner is None:  # the first request carries weights, as every other does
             self._keep_for_runners(self.inference_weights())
-
-    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
-        """Build none: the ring of the subclass takes its place."""
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Leave recovery to the round that misses an answer: it knows the runner's state."""
@@ -144,7 +150,7 @@ class ColumnarAlgorithm(Algorithm):
         return False
 
     def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
-        """Learn from one round and return the learner's statistics (maybe none)."""
+        """Learn from one round and return what was measured, by name (maybe nothing)."""
         raise NotImplementedError
 
     @property

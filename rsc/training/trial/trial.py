@@ -11,15 +11,13 @@ been.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import ray
 
 from rsc.analysis.selection import is_better
-from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
 from rsc.store.runs.rows import CheckpointKind, IterationRow, ResumePoint
@@ -27,16 +25,13 @@ from rsc.trading.performance.metrics import Performance
 from rsc.trading.performance.series import span
 from rsc.trading.records import Policy, RecordBatch, Split
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.algorithms.configuration import configure
-from rsc.training.algorithms.dqn import PointerDQNConfig
-from rsc.training.algorithms.ppo import PointerPPOConfig
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.checkpoints.local import restore
 from rsc.training.progress import EvaluationProgress, IterationProgress, ProgressListener
 from rsc.training.recording.recorder import FLUSH_SECONDS, Recorder
 from rsc.training.trial.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.trial.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
-from rsc.training.trial_plan import TrialPlan
 
 # A checkpoint that may be left out is not worth waiting for a database that is away.
 _OPTIONAL_FLUSH_SECONDS = 5.0
@@ -100,14 +95,10 @@ class Selection:
         return False
 
 
-def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm:
-    """Build the configured algorithm with its runners and its learner."""
-    training = plan.config.training
-    config: Any = PointerDQNConfig() if isinstance(training, DqnConfig) else PointerPPOConfig()
-    algorithm: ColumnarAlgorithm = (
-        configure(config, plan, market).set_training(training).build_algo()
-    )
-    return algorithm
+def _columns_of(statistics: Mapping[str, float]) -> dict[str, float]:
+    """Return the learner's statistics that the row of an iteration has a column for."""
+    columns = {field.name for field in fields(IterationRow)}
+    return {name: value for name, value in statistics.items() if name in columns}
 
 
 class Trial:
@@ -207,7 +198,7 @@ class Trial:
             steps_per_second=steps / seconds,
             episode_return_mean=mean,
             learning_rate=self.plan.config.training.lr,
-            **statistics,
+            **_columns_of(statistics),
         )
         self.recorder.write("add_iteration", self.context, row)
         self.progress.iteration(

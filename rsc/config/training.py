@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 from rsc.config.algorithms.base import LARGEST_COUNT, Settings
 from rsc.config.algorithms.dqn import DqnConfig
 from rsc.config.algorithms.ppo import PpoConfig
+from rsc.config.algorithms.sac import SacConfig
 
 
 def _algorithm_of(value: Any) -> Any:
@@ -25,7 +26,9 @@ def _algorithm_of(value: Any) -> Any:
 
 # The algorithms there are; `rsc.training.algorithms.registry` has a line for each, too.
 TrainingConfig = Annotated[
-    Annotated[DqnConfig, Tag("dqn")] | Annotated[PpoConfig, Tag("ppo")],
+    Annotated[DqnConfig, Tag("dqn")]
+    | Annotated[PpoConfig, Tag("ppo")]
+    | Annotated[SacConfig, Tag("sac")],
     Discriminator(_algorithm_of),
 ]
 

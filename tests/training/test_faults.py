@@ -285,7 +285,7 @@ def process_of(algorithm, index):
             time.sleep(0.5)
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_killed_env_runners_come_back_with_the_same_bytes(ray_session, algorithm):
     config = small_config(algorithm, runners=2)
 

@@ -258,6 +258,83 @@ def test_values_after_a_cut_and_after_the_fragment_are_those_of_the_rows_that_ca
     np.testing.assert_allclose(old_logp.numpy(), math.log(1 / 3), rtol=1e-6)
 
 
+# --- SAC -------------------------------------------------------------------------------------
+
+
+def soft(build, **settings):
+    """Return a learner with two actions, a policy of 1/4 and 3/4, and a temperature of 1/2."""
+    algorithm = build("sac", actions=(0, 1), reward_scale=2.0, initial_temperature=0.5, **settings)
+    learner = learner_of(algorithm)
+    network = learner.network()
+    network.log_temperature.data.fill_(math.log(0.5))
+    answer(network.actor, [math.log(1 / 4), math.log(3 / 4)])
+    for critic, values in zip(network.critics, ([3.0, 1.0], [2.0, 4.0]), strict=True):
+        answer(critic, values)
+    for critic, values in zip(network.target_critics, ([10.0, 30.0], [20.0, 8.0]), strict=True):
+        answer(critic, values)
+    size = algorithm.env_runner.simulator.account.shape[1]
+    batch = two_transitions(action=1)
+    batch |= {name: np.zeros((2, size), np.float32) for name in ("account", "next_account")}
+    return learner, batch
+
+
+ENTROPY = -(math.log(1 / 4) + 3 * math.log(3 / 4)) / 4
+
+
+def test_the_soft_target_is_the_lower_value_and_the_entropy_of_the_policy(build):
+    learner, batch = soft(build)
+    # 2 x 0.5 + 0.9 x (10 / 4 + 8 x 3 / 4 + entropy / 2); nothing follows an end
+    assert learner.target(batch).tolist() == pytest.approx([1 + 0.9 * (8.5 + ENTROPY / 2), 1.0])
+
+
+def test_soft_losses_of_critics_policy_and_temperature(build):
+    learner, batch = soft(build, target_entropy_fraction=0.4)
+    goal = 1 + 0.9 * (8.5 + ENTROPY / 2)
+    found = {name: float(value) for name, value in learner.step(batch).items()}
+    squared = ((1 - goal) ** 2 + (1 - 1) ** 2) / 2 + ((4 - goal) ** 2 + (4 - 1) ** 2) / 2
+    assert found["value_loss"] == pytest.approx(squared / 2)
+    # E[temperature x log pi - the lower of both values], which are 2 and 1
+    assert found["policy_loss"] == pytest.approx(-ENTROPY / 2 - (2 + 3 * 1) / 4)
+    assert found["entropy"] == pytest.approx(ENTROPY)
+    assert found["temperature"] == pytest.approx(0.5)
+    temperature = 0.5 * (ENTROPY - 0.4 * math.log(2))
+    assert found["loss"] == pytest.approx(
+        found["value_loss"] + found["policy_loss"] + temperature, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("fraction", "rises"), [(0.1, False), (0.99, True)])
+def test_the_temperature_rises_where_the_policy_has_too_little_entropy(build, fraction, rises):
+    learner, batch = soft(build, target_entropy_fraction=fraction)
+    learner.step(batch)
+    assert (learner.network().log_temperature.item() > math.log(0.5)) is rises
+
+
+def test_each_loss_pulls_only_at_parameters_of_its_own(build):
+    """The policy does not move the critics: where they are right, they stay."""
+    learner, batch = soft(build)
+    batch["discount"][:] = 0
+    for critic in learner.network().critics:
+        answer(critic, [7.0, 1.0])  # the target: 2 x 0.5
+    learner.step(batch)
+    for critic in learner.network().critics:
+        assert linear_layers(critic)[-1].bias.tolist() == [7.0, 1.0]
+    actor = linear_layers(learner.network().actor)[-1].bias.tolist()
+    assert actor[0] > math.log(1 / 4)
+    assert actor[1] < math.log(3 / 4)
+
+
+def test_targets_follow_the_critics_by_their_rate(build):
+    learner, batch = soft(build, target_rate=0.25)
+    network = learner.network()
+    learner.step(batch)
+    critic, target = (
+        linear_layers(part[0])[-1].bias for part in (network.critics, network.target_critics)
+    )
+    expected = 0.75 * torch.tensor([10.0, 30.0]) + 0.25 * critic
+    assert target.tolist() == pytest.approx(expected.tolist())
+
+
 # --- more actions than a byte has numbers ----------------------------------------------------
 
 MANY = tuple(np.linspace(-1, 1, 300))

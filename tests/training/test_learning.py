@@ -27,7 +27,8 @@ pytestmark = [
 ]
 
 FEE = SLIPPAGE = 5e-4
-STEPS = {"dqn": 65_536, "ppo": 32_768}
+STEPS = {"dqn": 65_536, "ppo": 32_768, "sac": 65_536}
+OWN = {"dqn": {"epsilon_steps": 20_000}, "ppo": {"gae_lambda": 0.9}, "sac": {}}
 MOST_SECONDS = 120.0  # of one core, for a training that learns all there is to know
 
 
@@ -48,7 +49,7 @@ def world_config(world, algorithm, seed, *, columns, bars=3000, world_seed=11, *
                 "total_steps": STEPS[algorithm],
                 "hidden": [64, 64],
                 "gamma": 0.8,
-                **({"epsilon_steps": 20_000} if algorithm == "dqn" else {"gae_lambda": 0.9}),
+                **OWN[algorithm],
                 **training,
             },
             "resources": {"num_envs_per_env_runner": 64},
@@ -111,7 +112,7 @@ def trained_for_one_round():
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in (2, 3))])
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session, algorithm, seed):
     columns = [{"kind": "column", "name": "signal"}]
     before = time.process_time()  # all of it happens in this process; a clock would see others
@@ -147,7 +148,7 @@ def test_nothing_is_found_in_random_walks(ray_session):
     assert statistic < 1.714
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_mean_reversion_is_learned_and_beats_every_baseline(ray_session, algorithm):
     config = world_config("mean_reversion", algorithm, 1, columns=RETURNS, bars=6000, world_seed=7)
     plan, market, decide = train(config)

@@ -8,11 +8,13 @@ from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.configuration import configure
 from rsc.training.algorithms.dqn import Dqn
 from rsc.training.algorithms.ppo import Ppo
+from rsc.training.algorithms.sac import Sac
 from rsc.training.trial_plan import TrialPlan
 
 ALGORITHMS: dict[str, type[ColumnarAlgorithm]] = {
     "dqn": Dqn,
     "ppo": Ppo,
+    "sac": Sac,
 }
 
 

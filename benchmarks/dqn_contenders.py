@@ -86,7 +86,7 @@ class Ours:
         self.algorithm = build_algorithm(plan, ray.put(market))
         if database is not None:
             store, context = recording_store(database, config, market)
-            self.algorithm.record_sink = lambda batch: store.append(context, batch)
+            self.algorithm.record_sink = lambda batch: store.add(context, batch)
 
     def run(self) -> int:
         before = self.algorithm.steps

@@ -46,7 +46,7 @@ from rsc.store.runs.rows import NewRun, RunState, TrialContext
 from rsc.store.runs.writes import open_store
 from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.ray_session import local_ray
-from rsc.training.recording.recorder import Recorder
+from rsc.training.recording import Recorder
 from rsc.training.trial_plan import TrialPlan
 
 BAR = 0.8
@@ -116,7 +116,7 @@ class Contender:
             context = recorded.context
             recorder = self.recorder = Recorder(url, spool, context.run_id, context.attempt)
             ends.callback(recorder.end)
-            self.algorithm.record_sink = lambda batch: recorder.append(context, batch)
+            self.algorithm.record_sink = lambda batch: recorder.add(context, batch)
 
     def run(self, iterations: int) -> int:
         """Train, then wait until everything is in the database."""

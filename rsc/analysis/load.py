@@ -35,7 +35,7 @@ from rsc.store.schema.engine import Database
 from rsc.trading.performance.series import non_overlapping, span
 from rsc.trading.records import (
     EPISODE_DTYPE,
-    NULL_STAMP,
+    NULL_TIMESTAMP,
     STEP_DTYPE,
     TRADE_DTYPE,
     EpisodeState,
@@ -248,7 +248,7 @@ def _count_tries(
     timestamps = [table.records[name] for table in tables.values()
               for name in ("start_timestamp", "end_timestamp")]  # fmt: skip
     known = np.concatenate([np.zeros(0, np.int64), *timestamps])
-    known = known[known != NULL_STAMP]
+    known = known[known != NULL_TIMESTAMP]
     if len(known) == 0:
         return None
     first, last = (datetime.fromtimestamp(int(s) / 1e9, tz=UTC) for s in (known.min(), known.max()))

@@ -35,12 +35,12 @@ def check_operations(chunk: Chunk, findings: Findings) -> None:
     initial = episode["initial_portfolio_value"]
     slippage = records["units"] * np.abs(records["fill_price"] - records["reference_price"])
     wrong = unequal(records["slippage"], slippage, initial)
-    findings.differ(
+    findings.add_mismatch(
         OPERATIONS, records, "slippage", slippage, wrong, "units * |fill - reference price|"
     )
     bar = episode["start_bar_index"] + 1 + records["step_index"]
     wrong = records["bar_index"] != bar
-    findings.differ(OPERATIONS, records, "bar_index", bar, wrong, "start + 1 + step_index")
+    findings.add_mismatch(OPERATIONS, records, "bar_index", bar, wrong, "start + 1 + step_index")
     if len(records):
         _check_account_after(chunk, findings)
 
@@ -54,13 +54,13 @@ def _check_account_after(chunk: Chunk, findings: Findings) -> None:
     position = np.where(first, 0.0, np.roll(records["position_after"], 1)) + moved
     position = np.where(np.abs(position) <= 1e-9 * records["units"], 0.0, position)
     wrong = unequal(records["position_after"], position, records["units"])
-    findings.differ(
+    findings.add_mismatch(
         OPERATIONS, records, "position_after", position, wrong, "position before + units"
     )
     before, known = _cash_before(chunk)
     cash = before - moved * records["fill_price"] - records["fee"]
     wrong = np.where(known, unequal(records["cash_after"], cash, initial), gone)
-    findings.differ(
+    findings.add_mismatch(
         OPERATIONS, records, "cash_after", cash, wrong, "cash before - units * fill price - fee"
     )
 
@@ -112,7 +112,9 @@ def check_steps_against_operations(chunk: Chunk, findings: Findings) -> None:
     cash[at], position[at] = made["cash_after"], made["position_after"]  # the last one stays
     for column, expected, scale in (("cash", cash, initial), ("position", position, 0.0)):
         wrong = whole & unequal(records[column], expected, scale)
-        findings.differ(STEPS, records, column, expected, wrong, "account after its operations")
+        findings.add_mismatch(
+            STEPS, records, column, expected, wrong, "account after its operations"
+        )
     for column, amount in (
         ("fees", made["fee"]),
         ("slippage", made["slippage"]),
@@ -120,7 +122,7 @@ def check_steps_against_operations(chunk: Chunk, findings: Findings) -> None:
     ):
         total = np.asarray(np.bincount(at, weights=amount, minlength=count), dtype=np.float64)
         wrong = whole & unequal(records[column], total, initial)
-        findings.differ(STEPS, records, column, total, wrong, "sum over its operations")
+        findings.add_mismatch(STEPS, records, column, total, wrong, "sum over its operations")
     filled = np.bincount(at, weights=made["cause"] == Cause.AGENT, minlength=count) > 0
     wrong = whole & ((records["order_status"] == OrderStatus.FILLED) != filled)
     words = STEPS.column("order_status").codes
@@ -191,7 +193,7 @@ def check_trades(chunk: Chunk, findings: Findings) -> None:
     made = operations.records[here]
     at = trades.first[operations.place[here]] + made["trade_index"]
     sums = _sums_of_trades(chunk, at, made)
-    findings.differ(
+    findings.add_mismatch(
         TRADES,
         records,
         "operation_count",
@@ -224,7 +226,7 @@ def _check_amounts(chunk: Chunk, sums: _Sums, findings: Findings) -> None:
         ("trade_return", returned, initial / np.maximum(sums.entry_value, 1e-300)),
     ):
         wrong = unequal(records[column], expected, scale)
-        findings.differ(TRADES, records, column, expected, wrong, "from its operations")
+        findings.add_mismatch(TRADES, records, column, expected, wrong, "from its operations")
     left = sums.entry_units - sums.exit_units
     wrong = closed & (np.abs(left) > 1e-9 * sums.entry_units)
     findings.rows(
@@ -268,7 +270,7 @@ def _check_ends(chunk: Chunk, sums: _Sums, made: NDArray[np.void], findings: Fin
         ("bars_held", end - first["step_index"]),
     ):
         wrong = records[column] != expected
-        findings.differ(TRADES, records, column, expected, wrong, "from its operations")
+        findings.add_mismatch(TRADES, records, column, expected, wrong, "from its operations")
     steps = chunk.steps
     known = chunk.whole()[trades.place]
     if not len(steps.records):
@@ -281,7 +283,7 @@ def _check_ends(chunk: Chunk, sums: _Sums, made: NDArray[np.void], findings: Fin
         at = np.where(inside, steps.first[trades.place] + step, 0)
         timestamp = steps.records["timestamp"][at]
         wrong = inside & (records[column] != timestamp)
-        findings.differ(TRADES, records, column, timestamp, wrong, "timestamp of its step")
+        findings.add_mismatch(TRADES, records, column, timestamp, wrong, "timestamp of its step")
 
 
 def _check_earnings(chunk: Chunk, findings: Findings) -> None:
@@ -290,7 +292,7 @@ def _check_earnings(chunk: Chunk, findings: Findings) -> None:
     initial = episodes["initial_portfolio_value"]
     earned = initial + chunk.trades.total("pnl")
     wrong = chunk.final & unequal(episodes["final_portfolio_value"], earned, initial)
-    findings.differ(
+    findings.add_mismatch(
         EPISODES, episodes, "final_portfolio_value", earned, wrong, "initial + pnl of all trades"
     )
     for column, total in (
@@ -299,7 +301,7 @@ def _check_earnings(chunk: Chunk, findings: Findings) -> None:
         ("carry", chunk.trades.total("carry")),
     ):
         wrong = chunk.final & unequal(episodes[column], total, initial)
-        findings.differ(EPISODES, episodes, column, total, wrong, "sum over its fills")
+        findings.add_mismatch(EPISODES, episodes, column, total, wrong, "sum over its fills")
     completed = episodes["state"] == EpisodeState.COMPLETED
     still_open = np.bincount(
         chunk.trades.place,

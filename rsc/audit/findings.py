@@ -1,4 +1,4 @@
-"""What a check found: named by table and key, counted in full, told in part."""
+"""What a check found: named by table and key, counted in full, shown in part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rsc.store.schema.columns import RecordTable
 
-TOLD_FOR_A_TABLE = 20
+SHOWN_OF_A_TABLE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,22 @@ class Findings:
     """Collects findings: the first of each table are kept, all are counted."""
 
     def __init__(self) -> None:
-        self.told: list[Finding] = []
+        self.shown: list[Finding] = []
         self._counts: Counter[str] = Counter()
 
     @property
     def total(self) -> int:
-        """Number of findings, told or not."""
+        """Number of findings, shown or not."""
         return self._counts.total()
 
     def add(self, finding: Finding) -> None:
         """Take one finding."""
         self._counts[finding.table] += 1
-        if self._counts[finding.table] <= TOLD_FOR_A_TABLE:
-            self.told.append(finding)
+        if self._counts[finding.table] <= SHOWN_OF_A_TABLE:
+            self.shown.append(finding)
 
     def count(self, table: str, number: int) -> None:
-        """Count findings of a table beyond those that can be told."""
+        """Count findings of a table beyond those that are shown."""
         self._counts[table] += number
 
     def rows(
@@ -80,12 +80,12 @@ class Findings:
             Says what is wrong with a row, by its place in `records`.
         """
         places = np.flatnonzero(offending)
-        room = max(0, TOLD_FOR_A_TABLE - self._counts[table.name])
+        room = max(0, SHOWN_OF_A_TABLE - self._counts[table.name])
         self._counts[table.name] += len(places)
         for place in places[:room].tolist():
-            self.told.append(Finding(table.name, key_of(table, records[place]), what(place)))
+            self.shown.append(Finding(table.name, key_of(table, records[place]), what(place)))
 
-    def differ(
+    def add_mismatch(
         self,
         table: RecordTable,
         records: NDArray[np.void],

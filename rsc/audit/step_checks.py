@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsc.audit.chunks import Children, Chunk, has_episode
-from rsc.audit.findings import TOLD_FOR_A_TABLE, Finding, Findings, unequal
+from rsc.audit.findings import SHOWN_OF_A_TABLE, Finding, Findings, unequal
 from rsc.store.schema.columns import EPISODES, STEPS
 from rsc.trading.records import EpisodeState
 
 _SPLIT_SHIFT = 38
 
 
-def check_rows(chunk: Chunk, findings: Findings) -> None:
+def check_rows(chunk: Chunk, findings: Findings, checksum_version: int) -> None:
     """Every row has the checksum of its values, and belongs to an episode."""
     for rows in chunk.rows:
-        recomputed = rows.recomputed()
+        recomputed = rows.recomputed(checksum_version)
 
         def changed(
             row: int, stored: NDArray[np.int64] = rows.checksum, now: NDArray[np.int64] = recomputed
@@ -69,8 +69,8 @@ def _tell_missing(
     episode = chunk.episodes["episode_id"][row]
     count = max(count, int(there.max(initial=-1)) + 1) if count < 0 else count
     inside = there[(there >= 0) & (there < count)]
-    looked_at = min(count, len(inside) + TOLD_FOR_A_TABLE)
-    told = np.setdiff1d(np.arange(looked_at), inside)[:TOLD_FOR_A_TABLE].tolist()
+    looked_at = min(count, len(inside) + SHOWN_OF_A_TABLE)
+    told = np.setdiff1d(np.arange(looked_at), inside)[:SHOWN_OF_A_TABLE].tolist()
     for missing in told:
         what = f"the row is missing: its episode must have {count}"
         findings.add(Finding(children.table.name, f"episode_id {episode}, {index} {missing}", what))
@@ -90,7 +90,7 @@ def check_episodes(chunk: Chunk, findings: Findings, *, ended: bool) -> None:
     """
     episodes = chunk.episodes
     split = (episodes["episode_id"] >> _SPLIT_SHIFT) & 3
-    findings.differ(
+    findings.add_mismatch(
         EPISODES, episodes, "split", split, episodes["split"] != split, "bits of its episode_id"
     )
     if ended:
@@ -103,10 +103,10 @@ def check_episodes(chunk: Chunk, findings: Findings, *, ended: bool) -> None:
     completed = episodes["state"] == EpisodeState.COMPLETED
     total = episodes["final_portfolio_value"] / episodes["initial_portfolio_value"] - 1
     wrong = completed & unequal(episodes["total_return"], total, 1.0)
-    findings.differ(EPISODES, episodes, "total_return", total, wrong, "final / initial - 1")
+    findings.add_mismatch(EPISODES, episodes, "total_return", total, wrong, "final / initial - 1")
     end = episodes["start_bar_index"] + episodes["step_count"]
     wrong = chunk.final & (episodes["end_bar_index"] != end)
-    findings.differ(EPISODES, episodes, "end_bar_index", end, wrong, "start + step_count")
+    findings.add_mismatch(EPISODES, episodes, "end_bar_index", end, wrong, "start + step_count")
 
 
 def check_sums(chunk: Chunk, findings: Findings) -> None:
@@ -123,7 +123,9 @@ def check_sums(chunk: Chunk, findings: Findings) -> None:
         total = steps.total(source)
         scale = 1.0 if column == "episode_return" else initial
         wrong = whole & unequal(episodes[column], total, scale)
-        findings.differ(EPISODES, episodes, column, total, wrong, f"sum of {source} over its steps")
+        findings.add_mismatch(
+            EPISODES, episodes, column, total, wrong, f"sum of {source} over its steps"
+        )
     last = np.where(whole, steps.first + steps.count - 1, 0)
     if not len(steps.records):
         return
@@ -134,7 +136,9 @@ def check_sums(chunk: Chunk, findings: Findings) -> None:
     ):
         value = steps.records[source][last]
         wrong = whole & (episodes[column] != value)
-        findings.differ(EPISODES, episodes, column, value, wrong, f"{source} of its last step")
+        findings.add_mismatch(
+            EPISODES, episodes, column, value, wrong, f"{source} of its last step"
+        )
     _check_shares(chunk, findings, whole)
 
 
@@ -145,12 +149,14 @@ def _check_shares(chunk: Chunk, findings: Findings, whole: NDArray[np.bool_]) ->
     lowest = np.zeros(len(episodes))
     np.minimum.at(lowest, steps.place, steps.records["drawdown"])
     wrong = completed & unequal(episodes["max_drawdown"], lowest, 1.0)
-    findings.differ(EPISODES, episodes, "max_drawdown", lowest, wrong, "lowest of its steps")
+    findings.add_mismatch(EPISODES, episodes, "max_drawdown", lowest, wrong, "lowest of its steps")
     held = np.bincount(
         steps.place, weights=steps.records["position"] != 0, minlength=len(episodes)
     ) / np.maximum(steps.count, 1)
     wrong = completed & unequal(episodes["time_in_market"], held, 1.0)
-    findings.differ(EPISODES, episodes, "time_in_market", held, wrong, "steps with a position")
+    findings.add_mismatch(
+        EPISODES, episodes, "time_in_market", held, wrong, "steps with a position"
+    )
 
 
 def check_steps(chunk: Chunk, findings: Findings) -> None:
@@ -184,7 +190,7 @@ def _teller(
     def tell(
         column: str, expected: NDArray[np.generic], wrong: NDArray[np.bool_], source: str
     ) -> None:
-        findings.differ(STEPS, records, column, expected, wrong, source)
+        findings.add_mismatch(STEPS, records, column, expected, wrong, source)
 
     return tell
 
@@ -220,6 +226,6 @@ def check_log_rewards(chunk: Chunk, findings: Findings, *, floor: float) -> None
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.log(np.where(growth > 0, growth, np.nan))
     wrong = chunk.whole() & ~floored & unequal(episodes["episode_return"], expected, 1.0)
-    findings.differ(
+    findings.add_mismatch(
         EPISODES, episodes, "episode_return", expected, wrong, "ln(final / initial value)"
     )

@@ -10,8 +10,8 @@ size is walked in pieces.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,11 +37,13 @@ from rsc.audit.step_checks import (
     check_sums,
 )
 from rsc.errors import RscError
+from rsc.store.records.checksum_versions import CHECKSUM_VERSION, CHECKSUMMED
 from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.runs.attempts import AttemptOutcome, attempts_in
+from rsc.store.runs.plain_rows import NAMED_VALUES, Named, named_values, plain_checksum
 from rsc.store.runs.queries import RunRow, TrialRow, run_in, trials_in
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import TrialTotals, plain_checksum, seal
+from rsc.store.runs.totals import TrialTotals, trial_totals
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import JsonDocument
 from rsc.store.schema.engine import check_schema, reading
@@ -119,8 +121,8 @@ def verify_run(
         _check_run(connection, run, trials, findings)
         attempts = check_attempts(connection, run, findings)
         resumable = _left_a_rest(connection, run)
-        for trial in trials:
-            _check_seal(connection, trial, findings)
+        for trial in _of_known_versions(trials, findings):
+            _check_totals(connection, trial, findings)
             _check_plain_rows(connection, trial, findings)
             digest.begin(trial)
             for chunk in chunks(connection, trial.trial_id):
@@ -137,7 +139,7 @@ def verify_run(
             check_evaluations(connection, trial.trial_id, findings, ended=whole)
     return VerifyResult(
         run_id=run_id,
-        findings=tuple(findings.told),
+        findings=tuple(findings.shown),
         total=findings.total,
         episode_count=episodes,
         step_count=steps,
@@ -154,7 +156,7 @@ def check_chunk(
 
     Where the run is `resumable`, episodes may wait for the next start to go on with them.
     """
-    check_rows(chunk, findings)
+    check_rows(chunk, findings, trial.checksum_version)
     check_counts(chunk, findings)
     ended = not resumable and (trial.state in _ENDED or run.state in _ENDED)
     check_episodes(chunk, findings, ended=ended)
@@ -193,11 +195,22 @@ def _check_run(
             findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
 
 
-def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> None:
+def _of_known_versions(trials: tuple[TrialRow, ...], findings: Findings) -> Iterator[TrialRow]:
+    """Yield the trials; one with a version that nobody knows as of the newest."""
+    for trial in trials:
+        if trial.checksum_version in CHECKSUMMED:
+            yield trial
+            continue
+        what = f"checksum_version was {trial.checksum_version}, must be one of {[*CHECKSUMMED]}"
+        findings.add(Finding("trials", f"trial_id {trial.trial_id}", what))
+        yield replace(trial, checksum_version=CHECKSUM_VERSION)
+
+
+def _check_totals(connection: Connection, trial: TrialRow, findings: Findings) -> None:
     """Compare what an ended trial holds with what it held when it ended."""
     if trial.digest is None:
         return
-    now = seal(connection, trial.trial_id)
+    now = trial_totals(connection, trial.trial_id)
     for field in fields(TrialTotals):
         was, found = getattr(trial, field.name), getattr(now, field.name)
         if was != found:
@@ -206,23 +219,29 @@ def _check_seal(connection: Connection, trial: TrialRow, findings: Findings) -> 
 
 
 def _check_plain_rows(connection: Connection, trial: TrialRow, findings: Findings) -> None:
-    """Every iteration and evaluation has the checksum of its values.
+    """Every iteration and evaluation has the checksum of its values, named ones included.
 
     Of a document on SQLite it is that of its text; on Postgres the text is the server's.
     """
     as_stored = connection.dialect.name == "sqlite"
-    for table in (tables.iterations, tables.evaluations):
+    for table, child in NAMED_VALUES.items():
+        named = named_values(connection, table, trial.trial_id)
         columns = [_text_of(column) if as_stored else column for column in table.columns]
         query = sa.select(*columns).where(table.c.trial_id == trial.trial_id)
         for row in connection.execute(query).mappings():
-            expected = _plain_checksum(table, dict(row), as_stored=as_stored)
+            own = named.pop(tuple(row[c.name] for c in table.primary_key), {})
+            expected = _plain_checksum(table, dict(row), own, trial, as_stored=as_stored)
             if row["checksum"] != expected:
                 key = ", ".join(f"{c.name} {row[c.name]}" for c in table.primary_key)
                 what = (
                     f"checksum was {row['checksum']}, its values give {expected}: "
-                    "a value of this row was changed after it was written"
+                    f"a value of this row (or of its rows in {child.name}) was changed after it "
+                    "was written"
                 )
                 findings.add(Finding(table.name, key, what))
+        for owner in named:
+            key = ", ".join(f"{c.name} {v}" for c, v in zip(table.primary_key, owner, strict=True))
+            findings.add(Finding(child.name, key, f"its row is missing in {table.name}"))
 
 
 def _check_belonging(
@@ -245,8 +264,10 @@ def _text_of(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.type_coerce(column, sa.Text()).label(column.name)
 
 
-def _plain_checksum(table: sa.Table, row: dict[str, Any], *, as_stored: bool) -> int | None:
+def _plain_checksum(
+    table: sa.Table, row: dict[str, Any], named: Named, trial: TrialRow, *, as_stored: bool
+) -> int | None:
     try:
-        return plain_checksum(table, row, as_stored=as_stored)
+        return plain_checksum(table, row, named, trial.checksum_version, as_stored=as_stored)
     except (ValueError, TypeError, RscError):
         return None  # a value of another type, put there by hand

@@ -4,7 +4,7 @@ The kernel writes these records at the moment a thing happens; the runner ships
 them; the recorder writes them to the database, column by column under the same
 names. Nobody computes them a second time. Codes are small integers here and their
 names in the database. Null is NaN for floats, ``NULL_INDEX`` for indices and codes,
-``NULL_STAMP`` for timestamps. The dtypes are packed: a row has no padding bytes.
+``NULL_TIMESTAMP`` for timestamps. The dtypes are packed: a row has no padding bytes.
 
 Field meanings: section 11 of the trading semantics (docs/trading-semantics.md).
 """
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NULL_INDEX = -1
-NULL_STAMP = np.iinfo(np.int64).min
+NULL_TIMESTAMP = np.iinfo(np.int64).min
 
 
 @unique
@@ -149,7 +149,7 @@ TRADE_DTYPE = np.dtype(
         ("entry_step_index", np.int32),
         ("exit_step_index", np.int32),  # NULL_INDEX while open
         ("entry_timestamp", np.int64),
-        ("exit_timestamp", np.int64),  # NULL_STAMP while open
+        ("exit_timestamp", np.int64),  # NULL_TIMESTAMP while open
         ("entry_units", np.float64),
         ("average_entry_price", np.float64),
         ("average_exit_price", np.float64),  # NaN while open
@@ -178,7 +178,7 @@ EPISODE_DTYPE = np.dtype(
         ("start_bar_index", np.int32),
         ("end_bar_index", np.int32),  # bar of the last step; NULL_INDEX while running
         ("start_timestamp", np.int64),
-        ("end_timestamp", np.int64),  # NULL_STAMP while running
+        ("end_timestamp", np.int64),  # NULL_TIMESTAMP while running
         ("state", np.int8),
         ("ended_by", np.int8),  # a Cause from LIQUIDATION on; NULL_INDEX while running
         ("initial_portfolio_value", np.float64),

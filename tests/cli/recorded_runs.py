@@ -100,10 +100,10 @@ def _record_fold(store, context, config, market, fold) -> dict[str, Any]:
             seed=config.seed,
         )
         for batch in (own, others):
-            store.append(context, batch)
+            store.add(context, batch)
             for policy in np.unique(batch.episodes["policy"]):
                 row = _judge(batch, Policy(policy), split, market.periods_per_year)
-                store.add_evaluation(context, row)
+                store.add(context, row)
                 if policy == Policy.AGENT:
                     found[split.name.lower()] = {"agent": dict(row.metrics)}
     return found
@@ -117,9 +117,9 @@ def _add_iterations(store, context) -> None:
             learner_updates=10 * iteration,
             episodes_completed=iteration,
             seconds=1.0,
-            loss=0.5,
+            statistics={"loss": 0.5},
         )
-        store.add_iteration(context, row)
+        store.add(context, row)
 
 
 def _agent_records(market, config, trial_id, fold, split, ranges) -> RecordBatch:

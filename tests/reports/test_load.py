@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from report_examples import LOOK_BACKS, TEST, VALIDATION, momentum, run_agent, sp500
 
+from rsc.analysis.judgement import judged
 from rsc.analysis.load import comparable, load_report
 from rsc.analysis.run_data import ReportData
 from rsc.config.load import config_digest, config_mapping
@@ -19,7 +20,6 @@ from rsc.market.matrix import Market
 from rsc.market.prices.sources import DataConfig, SourceConfig
 from rsc.market.splits import BarRange
 from rsc.reports.html import render_report
-from rsc.reports.tables import judged
 from rsc.store.runs.rows import (
     CheckpointKind,
     CheckpointRow,
@@ -71,14 +71,14 @@ class Written:
         batch = run_baselines(
             self.market, CONFIG.trading, (bars,), trial_id=1, split=split, fold=0, seed=7
         )
-        self.store.append(self.context, batch)
+        self.store.add(self.context, batch)
 
     def judge(self, batch: RecordBatch, split: Split, iteration: int, policy: Policy) -> None:
-        self.store.append(self.context, batch)
+        self.store.add(self.context, batch)
         found = performance_of_records(
             batch.episodes, batch.steps, batch.trades, periods_per_year=252
         )
-        self.store.add_evaluation(
+        self.store.add(
             self.context,
             EvaluationRow(
                 split=split,
@@ -104,7 +104,7 @@ class Written:
             size_bytes=1,
             environment_steps=100 * iteration,
         )
-        self.store.add_checkpoint(self.context, checkpoint)
+        self.store.add(self.context, checkpoint)
 
     def begin(self, run_id: str) -> int:
         self.store.create_run(
@@ -121,7 +121,7 @@ class Written:
         return self.store.begin_attempt(run_id, "this process")
 
     def iterate(self, iteration: int, episode_return: float | None) -> None:
-        self.store.add_iteration(
+        self.store.add(
             self.context,
             IterationRow(
                 iteration=iteration,

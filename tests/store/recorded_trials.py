@@ -125,7 +125,8 @@ def judge(trial_id: int, split: Split, policy: Policy) -> tuple[RecordBatch, Eva
         step_count=found.bars,
         episode_return=float(done["episode_return"].sum()),
         metrics=found.as_dict(),
-        undefined=found.undefined,
+        extra_metrics={"omega": 1, "tail_ratio": None},
+        undefined={**found.undefined, "tail_ratio": "too few bars"},
         is_final=split is Split.TEST,
         checkpoint_iteration=1 if policy is Policy.AGENT else None,
     )
@@ -180,11 +181,11 @@ def record_run(
             (Split.TEST, Policy.AGENT),
         ):
             batch, row = judge(trial.trial_id, split, policy)
-            store.append(trial, batch)
-            store.add_evaluation(trial, row)
+            store.add(trial, batch)
+            store.add(trial, row)
     for batch in batches:
-        store.append(trial, batch)
-    store.add_iteration(
+        store.add(trial, batch)
+    store.add(
         trial,
         IterationRow(
             iteration=1,
@@ -192,7 +193,7 @@ def record_run(
             learner_updates=10,
             episodes_completed=12,
             seconds=1.5,
-            loss=0.25,
+            statistics={"loss": 0.25, "temperature": 0.5},
         ),
     )
     if finish:

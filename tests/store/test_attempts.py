@@ -12,6 +12,7 @@ from recorded_trials import begin_run, execute, new_run, play, record_run
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import UserError
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.attempts import (
     AttemptFacts,
     AttemptOutcome,
@@ -19,7 +20,6 @@ from rsc.store.runs.attempts import (
     list_attempts,
     seconds_used,
 )
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import find_run, list_tries, row_counts
 from rsc.store.runs.rows import RunState, TryRow
 
@@ -103,7 +103,7 @@ def test_an_attempt_that_never_ended_is_lost_when_the_next_begins(store):
     assert store.begin_attempt(RUN, "elsewhere/2/2", take_over=True) == 2
     first, second = list_attempts(store.engine, RUN)
     assert (first.outcome, first.ended_at) == (AttemptOutcome.LOST, heartbeat_at)
-    assert first.reason == "it did not say how it ended; attempt 2 followed"
+    assert first.reason == "no end was recorded; superseded by attempt 2"
     assert second.outcome is AttemptOutcome.RUNNING
 
 
@@ -125,7 +125,7 @@ def test_the_newest_start_takes_a_living_run_over(store):
     with pytest.raises(SupersededError, match="attempt 1 was superseded by attempt 2"):
         store.heartbeat(RUN, 1)
     with pytest.raises(SupersededError):
-        store.append(trial, play(trial.trial_id)[0])
+        store.add(trial, play(trial.trial_id)[0])
     assert row_counts(store.engine) == before
 
 

@@ -58,7 +58,7 @@ def test_connections_that_die_in_the_middle_of_writes_lose_and_double_nothing(
     store = open_store(postgres_database, patience_seconds=60)
     trial = begin_run(store)
     engine = create_engine(postgres_database, connections=1)
-    writer = SpoolingWriter(lambda: SqlRunStore(engine), tmp_path / "spool", gathered_rows=1)
+    writer = SpoolingWriter(lambda: SqlRunStore(engine), tmp_path / "spool")
     stopped, killed = threading.Event(), []
 
     def kill() -> None:
@@ -69,8 +69,8 @@ def test_connections_that_die_in_the_middle_of_writes_lose_and_double_nothing(
     thread.start()
     batches = play(trial.trial_id, accounts=8, rounds=24)
     for number, batch in enumerate(batches, start=1):
-        writer.append(trial, batch)
-        store.append(trial, batch)
+        writer.add(trial, batch)
+        store.add(trial, batch)
         row = IterationRow(
             iteration=number,
             environment_steps=number,
@@ -78,7 +78,7 @@ def test_connections_that_die_in_the_middle_of_writes_lose_and_double_nothing(
             episodes_completed=0,
             seconds=1.0,
         )
-        store.add_iteration(trial, row)
+        store.add(trial, row)
         store.heartbeat(RUN, 1, pods={"head": float(number)})
     stopped.set()
     thread.join()
@@ -142,7 +142,7 @@ def test_a_trial_whose_creation_was_not_answered_is_one_trial(network, unlucky):
 def test_records_whose_answer_was_lost_are_there_once(network, unlucky):
     trial = begin_run(unlucky)
     batch = play(trial.trial_id)[0]
-    losing(network, lambda: unlucky.append(trial, batch))
+    losing(network, lambda: unlucky.add(trial, batch))
     assert row_counts(unlucky.engine)["steps"] == len(batch.steps)
     assert row_counts(unlucky.engine)["episodes"] == len(set(batch.episodes["episode_id"]))
 
@@ -179,7 +179,7 @@ def test_everything_else_whose_answer_was_lost_is_done_once(network, unlucky):
         (
             lambda: unlucky.heartbeat(RUN, 1, pods={"head": 5.0}),
             lambda: unlucky.request_cancel(RUN),
-            lambda: unlucky.add_checkpoint(trial, place),
+            lambda: unlucky.add(trial, place),
             lambda: unlucky.record_try(line, attempt=1),
             lambda: unlucky.finish_trial(trial, RunState.COMPLETED),
             lambda: unlucky.finish_attempt(RUN, 1, AttemptOutcome.CANCELLED, "asked"),

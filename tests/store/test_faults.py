@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
     url = f"sqlite:///{tmp_path}/rsc.db"
     store = open_store(url)
     trial = begin_run(store)
-    store.append(trial, play(trial.trial_id)[0])
+    store.add(trial, play(trial.trial_id)[0])
     before = row_counts(store.engine)
     store.close()
     size = max(file.stat().st_size for file in tmp_path.iterdir())
@@ -171,7 +171,7 @@ batches = play(trial.trial_id, accounts=64, seed=5)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 8192}, {size + 8192}))
 try:
     for batch in batches:
-        store.append(trial, batch)
+        store.add(trial, batch)
 except RscError as error:
     print(type(error).__name__, error.message)
 """)
@@ -218,20 +218,18 @@ def test_a_stopped_server_is_waited_out_and_nothing_is_lost_or_doubled(own_serve
     store = open_store(url, patience_seconds=0)
     trial = begin_run(store)
     first, second, third, *_ = play(trial.trial_id)
-    writer = SpoolingWriter(
-        lambda: SqlRunStore(create_engine(url)), tmp_path / "spool", gathered_rows=1
-    )
-    writer.append(trial, first)
+    writer = SpoolingWriter(lambda: SqlRunStore(create_engine(url)), tmp_path / "spool")
+    writer.add(trial, first)
     assert writer.spooled == 0
     own_server.stop()
-    writer.append(trial, second)
+    writer.add(trial, second)
     assert writer.spooled == 1
     with pytest.raises(TemporaryError, match="was not reachable"):
-        store.append(trial, second)
+        store.add(trial, second)
     with pytest.raises(TemporaryError, match="1 writes wait in"):
         writer.flush(0.3)
     own_server.start()
-    writer.append(trial, third)
+    writer.add(trial, third)
     writer.flush(60)
     writer.close()
     assert row_counts(store.engine)["steps"] == sum(len(b.steps) for b in (first, second, third))

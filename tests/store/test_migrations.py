@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -14,9 +15,11 @@ from recorded_trials import record_run
 
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError, UserError
+from rsc.store.lease import holder_of_this_process
 from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema import tables
+from rsc.store.schema.column_types import UtcTimestamp
 from rsc.store.schema.engine import (
     await_database,
     check_schema,
@@ -137,6 +140,44 @@ def test_runs_of_the_first_schema_get_executions_and_keep_everything_when_going_
     with engine.connect() as connection:
         assert connection.execute(look).all() == before
     assert "attempts" not in sa.inspect(engine).get_table_names()
+
+
+BEAT = sa.text("UPDATE training_runs SET heartbeat_at = :now WHERE run_id = 'lost'").bindparams(
+    sa.bindparam("now", type_=UtcTimestamp())
+)
+
+
+def now(*, seconds_ago=0):
+    return {"now": datetime.now(UTC) - timedelta(seconds=seconds_ago)}
+
+
+def test_a_migration_is_refused_while_a_run_is_alive(engine):
+    upgrade(engine, "0003")
+    runs_of_the_first_schema(engine)
+    with engine.begin() as connection:
+        connection.execute(BEAT, now())
+    for act in (upgrade, prepare_database) if engine.dialect.name == "sqlite" else (upgrade,):
+        with pytest.raises(UserError, match="was not migrated: run lost was alive") as caught:
+            act(engine)
+        assert "`rsc stop lost`" in caught.value.hint
+    assert current_revision(engine) == "0003"
+    with engine.begin() as connection:  # it was killed, and its lease ran out
+        connection.execute(BEAT, now(seconds_ago=61))
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(BEAT, now())
+    upgrade(engine)  # nothing to do is refused to nobody
+
+
+def test_the_run_of_a_process_that_is_gone_lets_the_schema_be_migrated(engine):
+    upgrade(engine, "0003")
+    runs_of_the_first_schema(engine)
+    machine = holder_of_this_process().rpartition("/")[0].rpartition("/")[0]
+    holder = sa.text("UPDATE training_runs SET holder = :holder WHERE run_id = 'lost'")
+    with engine.begin() as connection:
+        connection.execute(BEAT, now())
+        connection.execute(holder, {"holder": f"{machine}/999999999/1"})
+    upgrade(engine)
 
 
 def test_attempts_of_the_second_schema_have_no_node_types_and_lose_nothing_else_when_going_back(

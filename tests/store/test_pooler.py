@@ -61,7 +61,7 @@ def test_a_whole_run_is_recorded_verified_and_removed_by_a_pooler(pooled_url, po
     recorded = record_run(store)
     for batch in recorded.batches[:1]:  # again: through the temporary table
         with pytest.raises(Exception, match="was completed"):
-            store.append(recorded.trial, batch)
+            store.add(recorded.trial, batch)
     assert verify_run(store.engine, RUN).passed
     direct = create_engine(postgres_database)
     assert record_digest(direct, RUN) == record_digest(store.engine, RUN)
@@ -109,7 +109,7 @@ def test_runs_that_share_one_connection_of_the_server_do_not_disturb_each_other(
             trial = begin_run(store, run_id)
             batches = play(trial.trial_id, seed=number)
             for batch in [*batches, *batches]:
-                store.append(trial, batch)
+                store.add(trial, batch)
                 store.heartbeat(run_id, trial.attempt, pods={"head": 1.0})
             counts = row_counts(store.engine, run_id)
             assert counts["steps"] == sum(len(batch.steps) for batch in batches)
@@ -134,9 +134,9 @@ def test_a_pooler_that_is_away_is_waited_out(postgres_database, tmp_path):
         store = open_store(url, patience_seconds=0)
         trial = begin_run(store)
         first, second, *_ = play(trial.trial_id)
-        store.append(trial, first)
+        store.add(trial, first)
     with pytest.raises(TemporaryError, match="was not reachable"):
-        store.append(trial, second)
+        store.add(trial, second)
     store.close()
 
 
@@ -158,7 +158,7 @@ def test_a_writer_and_its_heartbeat_need_one_connection(postgres_database, tmp_p
     engine = create_engine(postgres_database, connections=1)
     heart = SqlRunStore(engine)
     trial = begin_run(heart)
-    writer = SpoolingWriter(lambda: SqlRunStore(engine), tmp_path / "spool", gathered_rows=1)
+    writer = SpoolingWriter(lambda: SqlRunStore(engine), tmp_path / "spool")
     stopped, beats, seen = threading.Event(), [], []
     watcher = sa.create_engine(engine.url, poolclass=sa.NullPool)
 
@@ -180,7 +180,7 @@ def test_a_writer_and_its_heartbeat_need_one_connection(postgres_database, tmp_p
         thread.start()
     batches = play(trial.trial_id, accounts=16)
     for batch in [*batches, *batches]:
-        writer.append(trial, batch)
+        writer.add(trial, batch)
     writer.flush(10)
     stopped.set()
     for thread in threads:

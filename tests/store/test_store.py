@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -12,8 +13,8 @@ from recorded_trials import INSTRUMENTS, begin_run, execute, joined, new_run, pl
 
 from rsc.audit.digest import record_digest
 from rsc.errors import RscError, UserError
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.records.reading import read_rows
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import (
     count_tries,
     find_run,
@@ -69,21 +70,21 @@ def test_the_same_batch_twice_changes_nothing(store):
     recorded = record_run(store, finish=False)
     before = row_counts(store.engine), record_digest(store.engine, RUN)
     for batch in recorded.batches:
-        store.append(recorded.trial, batch)
+        store.add(recorded.trial, batch)
     assert (row_counts(store.engine), record_digest(store.engine, RUN)) == before
 
 
 def test_a_batch_that_is_partly_there_adds_what_is_new(store):
     trial = begin_run(store)
     first, second, *_ = play(trial.trial_id)
-    store.append(trial, first)
+    store.add(trial, first)
     both = RecordBatch(
         episodes=np.concatenate([first.episodes, second.episodes]),
         steps=np.concatenate([first.steps, second.steps]),
         operations=np.concatenate([first.operations, second.operations]),
         trades=np.concatenate([first.trades, second.trades]),
     )
-    store.append(trial, both)
+    store.add(trial, both)
     assert row_counts(store.engine)["steps"] == len(both.steps)
     assert row_counts(store.engine)["trading_operations"] == len(both.operations)
 
@@ -98,11 +99,11 @@ def test_a_final_episode_replaces_the_running_one_and_stays(store):
         operations=batch.operations[:0],
         trades=batch.trades[:0],
     )
-    store.append(trial, only)
+    store.add(trial, only)
     assert set(read_episodes(store.engine, trial.trial_id).records["state"]) == {0}
-    store.append(trial, batch)
+    store.add(trial, batch)
     states = read_episodes(store.engine, trial.trial_id).records["state"].tolist()
-    store.append(trial, only)
+    store.add(trial, only)
     assert read_episodes(store.engine, trial.trial_id).records["state"].tolist() == states
     assert states.count(1) == 4
 
@@ -119,7 +120,7 @@ def test_a_step_without_its_episode_is_refused_and_nothing_of_the_batch_stays(st
         trades=batch.trades,
     )
     with pytest.raises(RscError, match="refused a row"):
-        store.append(trial, bad)
+        store.add(trial, bad)
     assert row_counts(store.engine)["episodes"] == 0
 
 
@@ -140,7 +141,7 @@ def test_a_value_no_database_should_hold_is_named_and_refused(
     batch = play(trial.trial_id, rounds=1)[0]
     getattr(batch, table)[column][-1] = value
     with pytest.raises(RscError, match=sentence):
-        store.append(trial, batch)
+        store.add(trial, batch)
     assert row_counts(store.engine)["episodes"] == 0
 
 
@@ -187,7 +188,7 @@ def test_a_completed_run_is_final(store):
     with pytest.raises(UserError, match="was completed, only an unfinished run can be resumed"):
         store.begin_attempt(RUN, "elsewhere/1/1")
     with pytest.raises(SupersededError, match="was completed"):
-        store.append(recorded.trial, recorded.batches[0])
+        store.add(recorded.trial, recorded.batches[0])
     with pytest.raises(SupersededError, match="was completed"):
         store.finish_run(RUN, 1, RunState.FAILED, failure="late")
     with pytest.raises(SupersededError, match="was completed"):
@@ -254,10 +255,10 @@ def test_every_write_of_a_superseded_attempt_is_refused(store):
         environment_steps=1,
     )
     for write in (
-        lambda: store.append(trial, play(trial.trial_id, seed=9)[0]),
-        lambda: store.add_iteration(trial, row),
-        lambda: store.add_evaluation(trial, evaluation),
-        lambda: store.add_checkpoint(trial, checkpoint),
+        lambda: store.add(trial, play(trial.trial_id, seed=9)[0]),
+        lambda: store.add(trial, row),
+        lambda: store.add(trial, evaluation),
+        lambda: store.add(trial, checkpoint),
         lambda: store.finish_trial(trial, RunState.COMPLETED),
         lambda: store.finish_run(RUN, 1, RunState.COMPLETED),
         lambda: store.heartbeat(RUN, 1),
@@ -275,6 +276,12 @@ def test_an_unknown_run_is_answered_with_the_one_that_was_meant(store):
     assert caught.value.hint == f"Did you mean {RUN}?"
 
 
+def test_a_run_names_what_was_loaded_from_outside(store):
+    extension = {"kind": "metric", "reference": "own:omega", "version": "1.0", "sha256": "0" * 64}
+    store.create_run(replace(new_run(), extensions=[extension]))
+    assert find_run(store.engine, RUN).extensions == (extension,)
+
+
 def test_a_run_id_is_used_once(store):
     store.create_run(new_run())
     with pytest.raises(UserError, match="existed already"):
@@ -284,7 +291,7 @@ def test_a_run_id_is_used_once(store):
 def test_rows_of_the_curve_are_replaced_by_their_key(store):
     trial = begin_run(store)
     for seconds in (1.0, 2.0):
-        store.add_iteration(
+        store.add(
             trial,
             IterationRow(
                 iteration=1,
@@ -292,10 +299,10 @@ def test_rows_of_the_curve_are_replaced_by_their_key(store):
                 learner_updates=1,
                 episodes_completed=0,
                 seconds=seconds,
-                epsilon=0.5,
+                statistics={"epsilon": 0.5} if seconds == 2 else {"loss": 0.1},
             ),
         )
-        store.add_checkpoint(
+        store.add(
             trial,
             CheckpointRow(
                 iteration=int(seconds),
@@ -307,7 +314,7 @@ def test_rows_of_the_curve_are_replaced_by_their_key(store):
             ),
         )
     (row,) = list_iterations(store.engine, trial.trial_id)
-    assert (row.seconds, row.epsilon, row.loss) == (2.0, 0.5, None)
+    assert (row.seconds, row.statistics) == (2.0, {"epsilon": 0.5})
     assert [c.iteration for c in list_checkpoints(store.engine, trial.trial_id)] == [2]
 
 
@@ -323,7 +330,10 @@ def test_evaluations_come_back_with_undefined_as_none_and_its_reason(store):
     assert not rows[0].is_final
     assert rows[0].metrics["trade_count"] > 0
     for row in rows:
-        assert {name for name, value in row.metrics.items() if value is None} == set(row.undefined)
+        assert row.extra_metrics == {"omega": 1.0, "tail_ratio": None}
+        assert row.undefined["tail_ratio"] == "too few bars"
+        figures = {**row.metrics, **row.extra_metrics}
+        assert {name for name, value in figures.items() if value is None} == set(row.undefined)
 
 
 def enter_try(store, run_id=RUN, first=2000, last=2010, *, instrument="ACME", state):

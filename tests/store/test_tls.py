@@ -47,7 +47,7 @@ def test_records_are_written_by_a_connection_that_is_encrypted_and_verified(serv
     store = open_store(server.verified())
     trial = begin_run(store)
     batch = play(trial.trial_id)[0]
-    store.append(trial, batch)
+    store.add(trial, batch)
     with store.engine.connect() as connection:
         query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
         assert connection.execute(sa.text(query)).scalar_one()

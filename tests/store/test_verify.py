@@ -18,7 +18,7 @@ from rsc.audit.replay import replayer
 from rsc.audit.verify import verify_run
 from rsc.store.records.reading import read_rows
 from rsc.store.runs.rows import RunState
-from rsc.store.runs.sealing import plain_checksum
+from rsc.store.runs.totals import plain_checksum
 from rsc.store.runs.writes import open_store
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import UtcTimestamp
@@ -285,7 +285,7 @@ def test_a_running_episode_of_an_ended_trial_is_found(store):
 def test_episodes_that_a_lost_start_left_running_wait_for_the_next(store):
     trial = begin_run(store)
     for batch in play(trial.trial_id, interrupted=False):
-        store.append(trial, batch)
+        store.add(trial, batch)
     assert store.begin_attempt(RUN, "elsewhere/2/2", take_over=True) == 2
     again = store.create_trial(RUN, attempt=2, fold=0, seed=1, parameters={"a": 1})
     assert again == trial.trial_id
@@ -303,7 +303,7 @@ def rewrite_checksums(store, table, where):
     described = TABLES[table]
     with store.engine.connect() as connection:
         rows = read_rows(connection, described, 0, 2**62)
-    for record, checksum in zip(rows.records, rows.recomputed(), strict=True):
+    for record, checksum in zip(rows.records, rows.recomputed(1), strict=True):
         keys = " AND ".join(f"{name} = {record[name]}" for name in described.key)
         execute(store, f"UPDATE {table} SET checksum = {checksum} WHERE {keys} AND {where}")
 
@@ -371,7 +371,7 @@ def test_an_evaluation_that_flatters_is_found_even_with_a_fitting_checksum(store
     described = dict(row)
     if isinstance(described["undefined"], str):
         described["undefined"] = {}
-    checksum = plain_checksum(tables.evaluations, described)
+    checksum = plain_checksum(tables.evaluations, described, 1)
     execute(
         store,
         "UPDATE evaluations SET sharpe = :s, checksum = :c WHERE split = :p AND policy = :q",
@@ -386,7 +386,7 @@ def test_an_evaluation_that_flatters_is_found_even_with_a_fitting_checksum(store
 
 def test_a_trial_that_did_not_complete_in_a_completed_run_is_found(store):
     trial = begin_run(store)
-    store.append(trial, play(trial.trial_id)[0])
+    store.add(trial, play(trial.trial_id)[0])
     store.finish_run(RUN, 1, RunState.COMPLETED)
     told = [str(f) for f in verify_run(store.engine, RUN).findings]
     assert f"trials (trial_id {trial.trial_id}): state was running, must be completed" in told[0]

@@ -14,7 +14,7 @@ from recorded_trials import begin_run, judge, play
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import RscError, TemporaryError, UserError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
 from rsc.store.runs.rows import IterationRow
 from rsc.store.runs.writes import SqlRunStore, open_store
@@ -54,8 +54,8 @@ def switch(database_url):
 def make_writer(switch, tmp_path):
     writers = []
 
-    def make(**values) -> SpoolingWriter:
-        writers.append(SpoolingWriter(switch, tmp_path / "spool", **values))
+    def make() -> SpoolingWriter:
+        writers.append(SpoolingWriter(switch, tmp_path / "spool"))
         return writers[-1]
 
     yield make
@@ -67,23 +67,12 @@ def fill(writer, trial):
     """Write a little of everything."""
     batches = play(trial.trial_id)
     for batch in batches:
-        writer.append(trial, batch)
+        writer.add(trial, batch)
     batch, row = judge(trial.trial_id, Split.VALIDATION, Policy.AGENT)
-    writer.append(trial, batch)
-    writer.add_evaluation(trial, row)
-    writer.add_iteration(trial, CURVE)
+    writer.add(trial, batch)
+    writer.add(trial, row)
+    writer.add(trial, CURVE)
     return sum(len(b.steps) for b in [*batches, batch])
-
-
-def test_small_batches_are_gathered_and_flush_brings_them_in(store, switch, make_writer):
-    trial = begin_run(store)
-    writer = make_writer()
-    steps = sum(len(batch.steps) for batch in play(trial.trial_id))
-    for batch in play(trial.trial_id):
-        writer.append(trial, batch)
-    assert row_counts(store.engine)["steps"] == 0
-    writer.flush(1)
-    assert row_counts(store.engine)["steps"] == steps
 
 
 def test_writes_wait_on_disk_while_the_database_is_away_and_follow_in_order(
@@ -91,7 +80,7 @@ def test_writes_wait_on_disk_while_the_database_is_away_and_follow_in_order(
 ):
     trial = begin_run(store)
     switch.away = True
-    writer = make_writer(gathered_rows=1)
+    writer = make_writer()
     steps = fill(writer, trial)
     assert writer.spooled == 7
     assert row_counts(store.engine)["steps"] == 0
@@ -108,7 +97,7 @@ def test_writes_wait_on_disk_while_the_database_is_away_and_follow_in_order(
 def test_what_a_dead_process_left_is_written_by_the_next_attempt(store, switch, make_writer):
     trial = begin_run(store)
     switch.away = True
-    dead = make_writer(gathered_rows=1)
+    dead = make_writer()
     steps = fill(dead, trial)
     dead.close()
     switch.away = False
@@ -116,7 +105,7 @@ def test_what_a_dead_process_left_is_written_by_the_next_attempt(store, switch, 
     resumed = make_writer()
     assert resumed.spooled == 7
 
-    resumed.add_iteration(replace(trial, attempt=2), CURVE)
+    resumed.add(replace(trial, attempt=2), CURVE)
     assert resumed.spooled == 0
     assert row_counts(store.engine)["steps"] == steps
 
@@ -124,25 +113,25 @@ def test_what_a_dead_process_left_is_written_by_the_next_attempt(store, switch, 
 def test_a_superseded_writer_is_stopped_at_its_next_write(store, switch, make_writer):
     trial = begin_run(store)
     writer = make_writer()
-    writer.add_iteration(trial, CURVE)
+    writer.add(trial, CURVE)
     SqlRunStore(store.engine, lease_seconds=0).begin_attempt(RUN, "elsewhere/2/2")
     with pytest.raises(SupersededError):
-        writer.add_iteration(trial, CURVE)
+        writer.add(trial, CURVE)
 
 
 def test_interrupted_and_sent_again_is_the_same_as_undisturbed(database_url, tmp_path, switch):
     """Every write is sent, some twice, with the database away now and then."""
     store = open_store(database_url)
     quiet, wild = begin_run(store, "quiet"), begin_run(store, "wild")
-    writer = SpoolingWriter(switch, tmp_path / "wild", gathered_rows=50)
+    writer = SpoolingWriter(switch, tmp_path / "wild")
     for trial in (quiet, wild):
         batches = play(trial.trial_id)
         for i, batch in enumerate([*batches, *batches]):
             if trial is wild:
                 switch.away = i % 3 == 1
-                writer.append(trial, batch)
+                writer.add(trial, batch)
             elif i < len(batches):
-                store.append(trial, batch)
+                store.add(trial, batch)
     switch.away = False
     writer.flush(30)
     writer.close()
@@ -162,11 +151,11 @@ def test_a_write_survives_the_way_through_its_bytes(store):
     trial = begin_run(store)
     batch, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
     for write in (
-        Write(method="add_evaluation", trial=trial, payload=row),
-        Write(method="add_iteration", trial=trial, payload=CURVE),
+        Write(trial=trial, payload=row),
+        Write(trial=trial, payload=CURVE),
     ):
         assert from_bytes(to_bytes(write)) == write
-    back = from_bytes(to_bytes(Write(method="append", trial=trial, payload=batch)))
+    back = from_bytes(to_bytes(Write(trial=trial, payload=batch)))
     assert back.payload.steps.tobytes() == batch.steps.tobytes()
     assert back.payload.trades.tobytes() == batch.trades.tobytes()
 
@@ -176,7 +165,7 @@ def test_a_half_written_spool_file_is_forgotten_and_a_damaged_one_named(tmp_path
     (tmp_path / "000000000000.write.part").write_bytes(b"half")
     spool = Spool(tmp_path)
     assert len(spool) == 0
-    spool.put(Write(method="add_iteration", trial=trial, payload=CURVE))
+    spool.put(Write(trial=trial, payload=CURVE))
     spool.close()
     file = tmp_path / "000000000000.write"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
@@ -203,7 +192,7 @@ trial = TrialContext(run_id="r", attempt=1, trial_id={trial.trial_id}, instrumen
 spool = Spool(__import__("pathlib").Path({str(tmp_path / "spool")!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    spool.put(Write(method="append", trial=trial, payload=batch))
+    spool.put(Write(trial=trial, payload=batch))
 except UserError as error:
     print(error.message, len(spool))
 """
@@ -223,10 +212,10 @@ def test_a_database_that_is_away_is_not_asked_at_every_write(store, switch, make
         asked.append(time.monotonic())
         raise TemporaryError("away")
 
-    writer = make_writer(gathered_rows=1)
+    writer = make_writer()
     writer._store_factory = factory
     for _ in range(50):
-        writer.add_iteration(trial, CURVE)
+        writer.add(trial, CURVE)
     assert writer.spooled == 50
     assert len(asked) <= 4
 
@@ -239,7 +228,7 @@ def test_a_writer_killed_at_any_moment_and_started_again_is_the_same_as_undistur
     store = open_store(database_url)
     quiet, killed = begin_run(store, "quiet"), begin_run(store, "killed")
     for batch in play(quiet.trial_id, rounds=20):
-        store.append(quiet, batch)
+        store.add(quiet, batch)
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -252,11 +241,11 @@ from rsc.store.spool.writer import SpoolingWriter
 trial = TrialContext(run_id="killed", attempt=int(sys.argv[1]), trial_id={killed.trial_id},
                      instruments=("ACME", "ZETA"))
 writer = SpoolingWriter(lambda: SqlRunStore(create_engine({database_url!r})),
-                        Path({str(tmp_path / "spool")!r}), gathered_rows=40)
+                        Path({str(tmp_path / "spool")!r}))
 batches = play({killed.trial_id}, rounds=20)
 print("ready", flush=True)
 for batch in batches:
-    writer.append(trial, batch)
+    writer.add(trial, batch)
 writer.flush(30)
 writer.close()
 """

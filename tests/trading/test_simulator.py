@@ -20,7 +20,7 @@ from rsc.market.prices.bars import bars_from_frame
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
 from rsc.trading.kernel import step_kernel
 from rsc.trading.kernel.kernel_source import KERNEL_MODULES
-from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState, Policy, Split
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP, Cause, EpisodeState, Policy, Split
 from rsc.trading.rules import TradingConfig
 
 FREE = TradingConfig(
@@ -106,7 +106,7 @@ def test_an_episode_is_recorded_running_and_then_completed():
     assert row["state"] == EpisodeState.RUNNING
     assert (row["split"], row["policy"], row["fold"]) == (Split.VALIDATION, Policy.RANDOM, 2)
     assert row["end_bar_index"] == row["ended_by"] == row["step_count"] == NULL_INDEX
-    assert row["end_timestamp"] == NULL_STAMP
+    assert row["end_timestamp"] == NULL_TIMESTAMP
     assert np.isnan([row[name] for name in ("final_portfolio_value", "fees", *METRICS)]).all()
     for _ in range(3):
         simulator.step(actions(LONG))
@@ -159,7 +159,7 @@ def test_an_interrupted_episode_closes_nothing_and_has_no_metric():
     assert trade["pnl"] == pytest.approx(units * 103 - 1000)
     assert trade["trade_return"] == pytest.approx(103 / 101 - 1)
     assert (trade["exit_step_index"], trade["exit_cause"]) == (NULL_INDEX, NULL_INDEX)
-    assert trade["exit_timestamp"] == NULL_STAMP
+    assert trade["exit_timestamp"] == NULL_TIMESTAMP
     assert np.isnan(trade["average_exit_price"])
     assert (trade["bars_held"], trade["operation_count"]) == (1, 1)
     assert (episode["state"], episode["ended_by"]) == (

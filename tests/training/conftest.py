@@ -1,4 +1,4 @@
-"""Helper modules of this folder by name, and an end to whatever a test has started."""
+"""Helper modules by name, and an end to whatever a test has started."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
 from training_runs import end_what_was_started
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from rsc.errors import RscError
 from rsc.store.records.checksum import float_bits, integer_bits, mix, text_bits
+from rsc.store.records.checksum_versions import checksummed
 from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
-from rsc.trading.records import NULL_INDEX, NULL_STAMP
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP
 
 TRIAL_SHIFT = 40
 _MICROSECOND = 1000
@@ -59,7 +60,12 @@ class Prepared:
 
 
 def prepare(
-    table: RecordTable, records: NDArray[np.void], instruments: tuple[str, ...], *, trial_id: int
+    table: RecordTable,
+    records: NDArray[np.void],
+    instruments: tuple[str, ...],
+    *,
+    trial_id: int,
+    checksum_version: int,
 ) -> Prepared:
     """Return records in the form in which a database keeps them.
 
@@ -72,8 +78,8 @@ def prepare(
         the last row is kept.
     instruments : tuple of str
         Names for instrument codes.
-    trial_id : int
-        The trial whose records these are.
+    trial_id, checksum_version : int
+        The trial whose records these are, and the version of its checksums.
 
     Raises
     ------
@@ -89,10 +95,11 @@ def prepare(
         if column.kind is ColumnKind.FLOAT:
             array = array + 0.0
         elif column.kind is ColumnKind.TIMESTAMP:
-            array = np.where(array == NULL_STAMP, NULL_STAMP, array // _MICROSECOND)
+            array = np.where(array == NULL_TIMESTAMP, NULL_TIMESTAMP, array // _MICROSECOND)
         values[column.name] = array
     _check(table, values, instruments, trial_id)
-    return Prepared(table, values, instruments, checksums(table, values, instruments))
+    checksum = checksums(table, values, instruments, checksum_version)
+    return Prepared(table, values, instruments, checksum)
 
 
 def _key_order(table: RecordTable, records: NDArray[np.void]) -> NDArray[np.int64] | None:
@@ -141,11 +148,17 @@ def _refuse(
 
 
 def checksums(
-    table: RecordTable, values: dict[str, NDArray[Any]], instruments: tuple[str, ...]
+    table: RecordTable,
+    values: dict[str, NDArray[Any]],
+    instruments: tuple[str, ...],
+    version: int,
 ) -> NDArray[np.int64]:
     """Return the checksum of each row from its values in prepared form."""
-    count = len(values[table.key[0]])
-    return mix((_bits(column, values[column.name], instruments) for column in table.columns), count)
+    bits = (
+        _bits(table.column(name), values[name], instruments)
+        for name in checksummed(version, table.name)
+    )
+    return mix(bits, len(values[table.key[0]]))
 
 
 def _bits(column: Column, array: NDArray[Any], instruments: tuple[str, ...]) -> NDArray[np.uint64]:
@@ -170,7 +183,7 @@ def iso_texts(microseconds: NDArray[np.int64]) -> NDArray[np.object_]:
 
 def _timestamp_values(array: NDArray[np.int64]) -> list[str | None]:
     unique, inverse = np.unique(array, return_inverse=True)
-    null = unique == NULL_STAMP
+    null = unique == NULL_TIMESTAMP
     texts = iso_texts(np.where(null, 0, unique))
     texts[null] = None
     return texts[inverse].tolist()  # type: ignore[no-any-return]
@@ -230,7 +243,9 @@ def is_null(column: Column, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(len(array), dtype=bool)
     if column.kind is ColumnKind.FLOAT:
         return np.asarray(np.isnan(array))
-    return np.asarray(array == (NULL_STAMP if column.kind is ColumnKind.TIMESTAMP else NULL_INDEX))
+    return np.asarray(
+        array == (NULL_TIMESTAMP if column.kind is ColumnKind.TIMESTAMP else NULL_INDEX)
+    )
 
 
 def _patterns(prepared: Prepared) -> NDArray[np.int64]:

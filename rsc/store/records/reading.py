@@ -21,12 +21,12 @@ from sqlalchemy.engine import Connection
 
 from rsc.store.records.encoding import checksums
 from rsc.store.schema.columns import EPISODES, Column, ColumnKind, RecordTable
-from rsc.trading.records import NULL_INDEX, NULL_STAMP
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP
 
 _POSTGRES_EPOCH = 946_684_800_000_000
 _UNKNOWN = -2  # a code or a timestamp that no record has
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261  # whole years that nanoseconds in 64 bits hold
-_STAMP_UNITS = ("seconds", "microseconds")  # of the texts that are written
+_TIMESTAMP_UNITS = ("seconds", "microseconds")  # of the texts that are written
 _HEADER_BYTES = 19
 
 
@@ -55,15 +55,15 @@ class Rows:
         """Return the number of rows."""
         return len(self.records)
 
-    def recomputed(self) -> NDArray[np.int64]:
-        """Return the checksums that the values give now."""
+    def recomputed(self, version: int) -> NDArray[np.int64]:
+        """Return the checksums, of a version, that the values give now."""
         values: dict[str, NDArray[Any]] = {}
         for column in self.table.columns:
             array = np.ascontiguousarray(self.records[column.name])
             if column.kind is ColumnKind.TIMESTAMP:
-                array = np.where(array == NULL_STAMP, NULL_STAMP, array // 1000)
+                array = np.where(array == NULL_TIMESTAMP, NULL_TIMESTAMP, array // 1000)
             values[column.name] = array
-        return checksums(self.table, values, self.instruments)
+        return checksums(self.table, values, self.instruments, version)
 
 
 def read_rows(connection: Connection, table: RecordTable, first: int, last: int) -> Rows:
@@ -136,13 +136,13 @@ def _timestamp(text: str | None) -> int:
     by hand, as a checksum is of the moment and would not tell.
     """
     if text is None:
-        return NULL_STAMP
+        return NULL_TIMESTAMP
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         return _UNKNOWN
     plain = instant.replace(tzinfo=None)
-    if text not in {f"{plain.isoformat(timespec=unit)}Z" for unit in _STAMP_UNITS}:
+    if text not in {f"{plain.isoformat(timespec=unit)}Z" for unit in _TIMESTAMP_UNITS}:
         return _UNKNOWN
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         return _UNKNOWN
@@ -233,6 +233,6 @@ def _from_postgres(column: Column, raw: NDArray[Any]) -> NDArray[Any]:
         return values
     if column.kind is ColumnKind.TIMESTAMP:
         microseconds = raw.astype(np.int64)
-        null = microseconds == NULL_STAMP  # -infinity of Postgres is the least int64
-        return np.where(null, NULL_STAMP, (microseconds + _POSTGRES_EPOCH) * 1000)
+        null = microseconds == NULL_TIMESTAMP  # -infinity of Postgres is the least int64
+        return np.where(null, NULL_TIMESTAMP, (microseconds + _POSTGRES_EPOCH) * 1000)
     return raw.astype(np.int64)

@@ -17,10 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, known_run, server_now
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
+from rsc.store.runs.fencing import known_run
 from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
-from rsc.store.schema.engine import reading
+from rsc.store.schema.engine import reading, server_now
 
 _OF_POD = {
     "pod_name": "RSC_POD_NAME",
@@ -63,19 +64,6 @@ class AttemptFacts:
     pod_uid: str | None = None
     node_name: str | None = None
     image_digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """What a heartbeat learns.
-
-    Attributes
-    ----------
-    cancel_requested : bool
-        Whether somebody asked the run to end; it ends in order and stays ended.
-    """
-
-    cancel_requested: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +130,7 @@ def insert_attempt(
         .values(
             outcome=AttemptOutcome.LOST,
             ended_at=run.heartbeat_at or now,
-            reason=f"it did not say how it ended; attempt {attempt} followed",
+            reason=f"no end was recorded; superseded by attempt {attempt}",
         )
     )
     connection.execute(

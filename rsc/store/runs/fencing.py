@@ -2,13 +2,12 @@
 
 The run's row is locked for sharing while a write goes on and for itself when an attempt
 begins, so that an attempt cannot begin in the middle of a write of the one before
-(docs/adr/0006-runs-attempts-and-fencing.md). Who holds a run is `rsc.store.runs.lease`.
+(docs/adr/0006-runs-attempts-and-fencing.md). Who holds a run is `rsc.store.lease`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,25 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from rsc.errors import RscError, UserError
-from rsc.store.runs.lease import SupersededError, is_gone
+from rsc.store.lease import SupersededError
 from rsc.store.runs.rows import RunState, TrialContext
 from rsc.store.schema import tables
-
-DEFAULT_LEASE_SECONDS = 60.0
-
-
-def server_now(connection: Connection) -> datetime:
-    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
-    if connection.dialect.name == "postgresql":
-        return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
-    return datetime.now(UTC)
-
-
-def is_alive(row: Row[Any], now: datetime, lease: timedelta) -> bool:
-    """Return whether the run of `row` has a holder that may still be writing."""
-    if row.state != RunState.RUNNING or row.holder is None or row.heartbeat_at is None:
-        return False
-    return now - row.heartbeat_at < lease and not is_gone(row.holder)
 
 
 def run_row(connection: Connection, run_id: str, lock: str = "") -> Row[Any] | None:
@@ -78,13 +61,22 @@ def require_running(row: Row[Any], attempt: int) -> None:
         raise SupersededError(msg, "Resume it to begin a new attempt.")
 
 
-def fence_trial(connection: Connection, trial: TrialContext) -> None:
-    """Refuse a write whose attempt is not the running one or whose trial is of another run."""
+def fence_trial(connection: Connection, trial: TrialContext) -> int:
+    """Refuse a write whose attempt is not the running one or whose trial is of another run.
+
+    Returns
+    -------
+    int
+        The version of the trial's checksums.
+    """
     fence(connection, trial.run_id, trial.attempt)
     trials = tables.trials
     owner = connection.execute(
-        sa.select(trials.c.run_id, trials.c.state).where(trials.c.trial_id == trial.trial_id)
+        sa.select(trials.c.run_id, trials.c.checksum_version).where(
+            trials.c.trial_id == trial.trial_id
+        )
     ).one_or_none()
     if owner is None or owner.run_id != trial.run_id:
         msg = f"trial {trial.trial_id} was not of run {trial.run_id}"
         raise RscError(msg, "This is a defect: please report it.")
+    return int(owner.checksum_version)

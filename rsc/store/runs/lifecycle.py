@@ -17,28 +17,20 @@ from sqlalchemy.engine import Connection, Engine, Row
 
 from rsc.errors import TemporaryError, UserError
 from rsc.retry import retry_temporary
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, Heartbeat, is_alive
 from rsc.store.runs.attempts import (
     OUTCOME_OF_STATE,
     AttemptFacts,
     AttemptOutcome,
-    Heartbeat,
     end_attempt,
     insert_attempt,
     note_pods,
 )
-from rsc.store.runs.fencing import (
-    DEFAULT_LEASE_SECONDS,
-    fence,
-    is_alive,
-    known_run,
-    require_running,
-    run_row,
-    server_now,
-)
+from rsc.store.runs.fencing import fence, known_run, require_running, run_row
 from rsc.store.runs.rows import NewRun, RunState
-from rsc.store.runs.sealing import end_trials, reopen_trials
+from rsc.store.runs.totals import end_trials, reopen_trials
 from rsc.store.schema import tables
-from rsc.store.schema.engine import writing
+from rsc.store.schema.engine import server_now, writing
 
 _Result = TypeVar("_Result")
 
@@ -67,6 +59,7 @@ class RunLifecycle:
         self.engine = engine
         self.patience_seconds = patience_seconds
         self._lease = timedelta(seconds=lease_seconds)
+        self._checksum_versions: dict[int, int] = {}  # by trial
 
     def _write(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do `work` in one transaction; again while the server is away and patience lasts."""
@@ -122,7 +115,7 @@ class RunLifecycle:
         Parameters
         ----------
         run_id, holder : str
-            The run, and who takes it (`rsc.store.runs.lease.holder_of_this_process`).
+            The run, and who takes it (`rsc.store.lease.holder_of_this_process`).
         take_over : bool
             Take it from a living holder, too: the newest start wins, and every write of
             the older one is refused from now on. A request to cancel stays. Without it
@@ -249,8 +242,8 @@ class RunLifecycle:
     ) -> None:
         """End the run; completed is final, interrupted and failed can be resumed.
 
-        Its unfinished trials and tries end as it does, and the trials are sealed: what is
-        missing later is found in them, too.
+        Its unfinished trials and tries end as it does, and the trials get their totals:
+        what is missing later is found in them, too.
 
         Parameters
         ----------
@@ -298,6 +291,7 @@ class RunLifecycle:
 
 def _insert_run(connection: Connection, run: NewRun) -> None:
     values = asdict(run) | {"config": dict(run.config), "host": dict(run.host)}
+    values["extensions"] = [dict(extension) for extension in run.extensions]
     connection.execute(
         tables.training_runs.insert().values(
             **values, state=RunState.RUNNING, attempt=0, started_at=server_now(connection)

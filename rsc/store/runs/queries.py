@@ -16,9 +16,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine, Row
 
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
 from rsc.store.records.encoding import TRIAL_SHIFT
 from rsc.store.records.reading import Rows, read_rows
-from rsc.store.runs.fencing import DEFAULT_LEASE_SECONDS, is_alive, server_now, unknown_run
+from rsc.store.runs.fencing import unknown_run
+from rsc.store.runs.plain_rows import NamedValues, named_values
 from rsc.store.runs.rows import (
     CheckpointKind,
     CheckpointRow,
@@ -28,8 +30,16 @@ from rsc.store.runs.rows import (
     TryRow,
 )
 from rsc.store.schema import tables
-from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES, RecordTable
-from rsc.store.schema.engine import reading
+from rsc.store.schema.columns import (
+    EPISODES,
+    OPERATIONS,
+    POLICIES,
+    SPLITS,
+    STEPS,
+    TRADES,
+    RecordTable,
+)
+from rsc.store.schema.engine import reading, server_now
 from rsc.trading.records import EPISODE_NUMBER_MASK, Policy, Split
 
 _Plain = TypeVar("_Plain")
@@ -58,6 +68,7 @@ class RunRow:
     pod_seconds: float | None
     failure: str | None
     cancel_requested_at: datetime | None
+    extensions: tuple[Mapping[str, Any], ...]
     alive: bool
 
 
@@ -72,6 +83,7 @@ class TrialRow:
     parameters: Mapping[str, Any]
     parameters_digest: str
     state: RunState
+    checksum_version: int
     best_iteration: int | None
     episode_count: int | None
     step_count: int | None
@@ -112,7 +124,7 @@ def find_run(engine: Engine, run_id: str) -> RunRow:
     Raises
     ------
     UserError
-        When it does not exist, with the id it may have been meant.
+        When it does not exist; it names the closest known id.
     """
     with reading(engine) as connection:
         return run_in(connection, run_id)
@@ -132,7 +144,8 @@ def run_of(connection: Connection, row: Row[Any]) -> RunRow:
     lease = timedelta(seconds=DEFAULT_LEASE_SECONDS)
     alive = is_alive(row, server_now(connection), lease)
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-    return RunRow(**values | {"state": RunState(row.state), "alive": alive})
+    changed = {"state": RunState(row.state), "extensions": tuple(row.extensions)}
+    return RunRow(**values | changed, alive=alive)
 
 
 def run_configuration(engine: Engine, run_id: str) -> Mapping[str, Any]:
@@ -163,7 +176,16 @@ def list_iterations(engine: Engine, trial_id: int) -> tuple[IterationRow, ...]:
     table = tables.iterations
     query = sa.select(table).where(table.c.trial_id == trial_id).order_by(table.c.iteration)
     with reading(engine) as connection:
-        return tuple(_plain(IterationRow, row) for row in connection.execute(query))
+        named = named_values(connection, table, trial_id)
+        return tuple(
+            _plain(IterationRow, row, statistics=_floats(named, trial_id, row.iteration))
+            for row in connection.execute(query)
+        )
+
+
+def _floats(named: NamedValues, *key: Any) -> dict[str, float | None]:
+    """Return the values of a row by name, without their reasons."""
+    return {name: value for name, (value, _) in sorted(named.get(key, {}).items())}
 
 
 def list_evaluations(engine: Engine, trial_id: int) -> tuple[EvaluationRow, ...]:
@@ -181,11 +203,14 @@ def evaluations_in(connection: Connection, trial_id: int) -> tuple[EvaluationRow
     table = tables.evaluations
     known = table.c.split.in_(SPLITS.values()) & table.c.policy.in_(POLICIES.values())
     rows = connection.execute(sa.select(table).where(table.c.trial_id == trial_id, known))
-    found = [_evaluation(row) for row in rows]
+    named = named_values(connection, table, trial_id)
+    found = [_evaluation(row, named) for row in rows]
     return tuple(sorted(found, key=lambda row: (row.split, row.iteration, row.policy)))
 
 
-def _evaluation(row: Row[Any]) -> EvaluationRow:
+def _evaluation(row: Row[Any], named: NamedValues) -> EvaluationRow:
+    key = (row.trial_id, row.split, row.iteration, row.policy)
+    reasons = {name: why for name, (_, why) in named.get(key, {}).items() if why is not None}
     return _plain(
         EvaluationRow,
         row,
@@ -193,6 +218,8 @@ def _evaluation(row: Row[Any]) -> EvaluationRow:
         policy=policy_of(row.policy),
         is_final=bool(row.is_final),
         metrics={name: getattr(row, name) for name in tables.EVALUATION_METRICS},
+        extra_metrics=_floats(named, *key),
+        undefined=row.undefined | reasons,
     )
 
 
@@ -242,6 +269,11 @@ def read_steps(engine: Engine, episode_id: int) -> NDArray[np.void]:
 def read_trades(engine: Engine, episode_id: int) -> NDArray[np.void]:
     """Return the trades of an episode, in order, as TRADE_DTYPE."""
     return _of_episode(engine, TRADES, episode_id)
+
+
+def read_operations(engine: Engine, episode_id: int) -> NDArray[np.void]:
+    """Return the operations of an episode, in order, as OPERATION_DTYPE."""
+    return _of_episode(engine, OPERATIONS, episode_id)
 
 
 def _of_episode(engine: Engine, table: RecordTable, episode_id: int) -> NDArray[np.void]:

@@ -19,10 +19,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from rsc.errors import UserError
 from rsc.store.runs.attempts import attempts_in
-from rsc.store.runs.fencing import server_now
 from rsc.store.runs.queries import RunRow, count_rows, of_trial, run_in, run_of
 from rsc.store.schema import tables
-from rsc.store.schema.engine import check_schema, reading, writing
+from rsc.store.schema.engine import check_schema, reading, server_now, writing
 from rsc.store.schema.failures import database_errors
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from rsc.store.records.bulk import write
 from rsc.store.records.encoding import prepare
+from rsc.store.runs.plain_rows import NAMED_VALUES
 from rsc.store.runs.queries import of_trial
 from rsc.store.runs.rows import ResumePoint, TrialContext
 from rsc.store.schema import tables
@@ -32,7 +33,9 @@ _COUNTED = (
 _IDS_IN_A_STATEMENT = 10_000
 
 
-def roll_back_trial(connection: Connection, trial: TrialContext, cut: ResumePoint) -> None:
+def roll_back_trial(
+    connection: Connection, trial: TrialContext, cut: ResumePoint, checksum_version: int
+) -> None:
     """Remove what `trial` holds beyond `cut`, inside the transaction of `connection`."""
     _remove_later(connection, trial.trial_id, cut.iteration)
     if not len(cut.open_episodes):
@@ -43,7 +46,14 @@ def roll_back_trial(connection: Connection, trial: TrialContext, cut: ResumePoin
     rows = cut.open_episodes.copy()
     for _, _, count in _COUNTED:
         rows[count] = NULL_INDEX
-    write(connection, prepare(EPISODES, rows, trial.instruments, trial_id=trial.trial_id))
+    prepared = prepare(
+        EPISODES,
+        rows,
+        trial.instruments,
+        trial_id=trial.trial_id,
+        checksum_version=checksum_version,
+    )
+    write(connection, prepared)
 
 
 def _remove_later(connection: Connection, trial_id: int, iteration: int) -> None:
@@ -54,7 +64,8 @@ def _remove_later(connection: Connection, trial_id: int, iteration: int) -> None
     )
     for table in (tables.steps, tables.trades, tables.trading_operations):
         connection.execute(table.delete().where(table.c.episode_id.in_(later)))
-    for table in (tables.episodes, tables.iterations, tables.evaluations):
+    plain = (*NAMED_VALUES.values(), *NAMED_VALUES)
+    for table in (tables.episodes, *plain):
         whose = of_trial(table, trial_id)
         connection.execute(table.delete().where(whose, table.c.iteration > iteration))
 

@@ -6,18 +6,16 @@ They hold values only. Who may write them is decided by the attempt of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.errors import RscError
-from rsc.store.schema.tables import EVALUATION_METRICS
-from rsc.trading.records import Policy, Split
+from rsc.trading.records import Policy, RecordBatch, Split
 
 
 class RunState(StrEnum):
@@ -60,6 +58,9 @@ class NewRun:
         Container image, None outside a container.
     host : dict
         Facts of the machine: cores, memory, versions.
+    extensions : sequence of dict
+        What was loaded from outside: kind, reference, origin (package or file), version and
+        sha256 of each.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class NewRun:
     seed: int
     image_digest: str | None = None
     host: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,10 +116,11 @@ class TrialContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterationRow:
-    """One training iteration. None where a number does not exist for the algorithm.
+    """One training iteration.
 
     `environment_steps`, `learner_updates` and `episodes_completed` count from the
-    beginning of the trial; `seconds` is the wall clock of this iteration.
+    beginning of the trial; `seconds` is the wall clock of this iteration. `statistics` are
+    what the algorithm reports of itself, by any names (`a-z`, digits and `_`), all finite.
     """
 
     iteration: int
@@ -127,15 +130,7 @@ class IterationRow:
     seconds: float
     steps_per_second: float | None = None
     episode_return_mean: float | None = None
-    loss: float | None = None
-    q_mean: float | None = None
-    gradient_norm: float | None = None
-    epsilon: float | None = None
-    entropy: float | None = None
-    kl: float | None = None
-    value_loss: float | None = None
-    policy_loss: float | None = None
-    learning_rate: float | None = None
+    statistics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +151,9 @@ class EvaluationRow:
         By the names of section 1 of the performance metrics, and
         ``sharpe_standard_error``, ``sharpe_low``, ``sharpe_high``, ``psr``; what is
         missing or None is undefined.
+    extra_metrics : mapping of str to float or None
+        The same by any other names (`a-z`, digits and `_`): metrics from outside. One that
+        is None must have its reason in `undefined`.
     undefined : mapping of str to str
         Why a metric is undefined.
     is_final : bool
@@ -171,6 +169,7 @@ class EvaluationRow:
     step_count: int
     episode_return: float
     metrics: Mapping[str, float | None]
+    extra_metrics: Mapping[str, float | None] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
     is_final: bool = False
     checkpoint_iteration: int | None = None
@@ -186,6 +185,10 @@ class CheckpointRow:
     digest: str
     size_bytes: int
     environment_steps: int
+
+
+# What a trial records.
+Payload: TypeAlias = RecordBatch | IterationRow | EvaluationRow | CheckpointRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,24 +213,3 @@ class TryRow:
     step_count: int | None = None
     skewness: float | None = None
     kurtosis: float | None = None
-
-
-def evaluation_values(trial_id: int, row: EvaluationRow) -> dict[str, Any]:
-    """Return the columns of `evaluations` for a row; RscError names an unknown metric."""
-    unknown = sorted(set(row.metrics) - set(EVALUATION_METRICS))
-    if unknown:
-        msg = f"evaluation: metric {unknown[0]} was unknown, must be one of the table's"
-        raise RscError(msg, f"Known are {', '.join(EVALUATION_METRICS)}.")
-    values: dict[str, Any] = dict.fromkeys(EVALUATION_METRICS) | dict(row.metrics)
-    return values | {
-        "trial_id": trial_id,
-        "split": row.split.name.lower(),
-        "iteration": row.iteration,
-        "policy": row.policy.name.lower(),
-        "is_final": row.is_final,
-        "checkpoint_iteration": row.checkpoint_iteration,
-        "periods_per_year": row.periods_per_year,
-        "step_count": row.step_count,
-        "episode_return": row.episode_return,
-        "undefined": dict(row.undefined),
-    }

@@ -9,8 +9,9 @@ reading is `queries`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,21 +19,28 @@ from sqlalchemy.engine import Connection
 
 from rsc.errors import UserError
 from rsc.store.records.bulk import upsert, write
-from rsc.store.records.encoding import prepare
+from rsc.store.records.checksum_versions import CHECKSUM_VERSION
+from rsc.store.records.encoding import Prepared, prepare
 from rsc.store.runs.fencing import fence, fence_trial
 from rsc.store.runs.lifecycle import RunLifecycle
+from rsc.store.runs.plain_rows import (
+    Named,
+    evaluation_values,
+    iteration_values,
+    write_plain,
+)
 from rsc.store.runs.roll_back import roll_back_trial
 from rsc.store.runs.rows import (
     CheckpointRow,
     EvaluationRow,
     IterationRow,
+    Payload,
     ResumePoint,
     RunState,
     TrialContext,
     TryRow,
-    evaluation_values,
 )
-from rsc.store.runs.sealing import plain_checksum, seal
+from rsc.store.runs.totals import trial_totals
 from rsc.store.schema import tables
 from rsc.store.schema.column_types import canonical_json
 from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, TRADES
@@ -122,6 +130,7 @@ class SqlRunStore(RunLifecycle):
             "parameters": dict(parameters),
             "parameters_digest": digest,
             "state": RunState.RUNNING,
+            "checksum_version": CHECKSUM_VERSION,
         }
 
         def create(connection: Connection) -> int:
@@ -131,7 +140,7 @@ class SqlRunStore(RunLifecycle):
 
         return self._write(create)
 
-    def rewind(self, trial: TrialContext, cut: ResumePoint) -> None:
+    def roll_back(self, trial: TrialContext, cut: ResumePoint) -> None:
         """Remove what was recorded beyond the checkpoint that the trial goes on from.
 
         Raises
@@ -141,17 +150,18 @@ class SqlRunStore(RunLifecycle):
         TemporaryError
             When the database is away: nothing was removed, ask again.
         """
+        self._write(
+            lambda connection: roll_back_trial(
+                connection, trial, cut, fence_trial(connection, trial)
+            )
+        )
 
-        def take_back(connection: Connection) -> None:
-            fence_trial(connection, trial)
-            roll_back_trial(connection, trial, cut)
+    def add(self, trial: TrialContext, payload: Payload) -> None:
+        """Write what a trial recorded, so that it may be sent again.
 
-        self._write(take_back)
-
-    def append(self, trial: TrialContext, batch: RecordBatch) -> None:
-        """Write records; rows that are there already stay as they are.
-
-        An episode replaces its running row and never a final one.
+        Of records, rows that are there already stay as they are; an episode replaces its
+        running row and never a final one. An iteration, an evaluation or a checkpoint replaces
+        the one with the same key.
 
         Raises
         ------
@@ -160,60 +170,54 @@ class SqlRunStore(RunLifecycle):
         TemporaryError
             When the database is away: nothing was written, send it again.
         RscError
-            When a record holds what no database should; nothing was written.
+            When it holds what no database should: a number that is not finite, a metric or
+            a statistic without a good name. Nothing was written.
         """
-        pairs = (
-            (EPISODES, batch.episodes),
-            (STEPS, batch.steps),
-            (OPERATIONS, batch.operations),
-            (TRADES, batch.trades),
-        )
-        prepared = [
-            prepare(table, records, trial.instruments, trial_id=trial.trial_id)
-            for table, records in pairs
+        work: Callable[[Connection, int], None]
+        match payload:
+            case RecordBatch():
+                work = partial(_write_records, self._prepared(trial, payload))
+            case IterationRow():
+                values = iteration_values(trial.trial_id, payload)
+                work = partial(_write_plain, tables.iterations, values)
+            case EvaluationRow():
+                values = evaluation_values(trial.trial_id, payload)
+                work = partial(_write_plain, tables.evaluations, values)
+            case CheckpointRow():
+                work = partial(_write_checkpoint, trial, payload)
+        self._write(lambda connection: work(connection, fence_trial(connection, trial)))
+
+    def _prepared(self, trial: TrialContext, batch: RecordBatch) -> list[Prepared]:
+        """Return records as the database keeps them, made before a transaction begins."""
+        version = self._checksum_version(trial)
+        return [
+            prepare(
+                table,
+                records,
+                trial.instruments,
+                trial_id=trial.trial_id,
+                checksum_version=version,
+            )
+            for table, records in (
+                (EPISODES, batch.episodes),
+                (STEPS, batch.steps),
+                (OPERATIONS, batch.operations),
+                (TRADES, batch.trades),
+            )
             if len(records)
         ]
 
-        def add(connection: Connection) -> None:
-            fence_trial(connection, trial)
-            for rows in prepared:
-                write(connection, rows)
-
-        self._write(add)
-
-    def add_iteration(self, trial: TrialContext, row: IterationRow) -> None:
-        """Write one training iteration, replacing the same one."""
-        values = {"trial_id": trial.trial_id} | asdict(row)
-        self._upsert(trial, tables.iterations, values)
-
-    def add_evaluation(self, trial: TrialContext, row: EvaluationRow) -> None:
-        """Write one evaluation, replacing the same one.
-
-        Raises
-        ------
-        RscError
-            When a metric has a name that the table does not have.
-        """
-        self._upsert(trial, tables.evaluations, evaluation_values(trial.trial_id, row))
-
-    def add_checkpoint(self, trial: TrialContext, row: CheckpointRow) -> None:
-        """Write where the newest checkpoint of its kind lies."""
-        self._upsert(trial, tables.checkpoints, {"trial_id": trial.trial_id} | asdict(row))
-
-    def _upsert(self, trial: TrialContext, table: sa.Table, values: dict[str, Any]) -> None:
-        if "checksum" in table.c:
-            values["checksum"] = plain_checksum(table, values)
-
-        def replace(connection: Connection) -> None:
-            fence_trial(connection, trial)
-            upsert(connection, table, values)
-
-        self._write(replace)
+    def _checksum_version(self, trial: TrialContext) -> int:
+        """Return the version of a trial's checksums, which never changes."""
+        if trial.trial_id not in self._checksum_versions:
+            version = self._write(lambda connection: fence_trial(connection, trial))
+            self._checksum_versions[trial.trial_id] = version
+        return self._checksum_versions[trial.trial_id]
 
     def finish_trial(
         self, trial: TrialContext, state: RunState, *, best_iteration: int | None = None
     ) -> None:
-        """End the trial and seal what it holds: counts and digest go into its row."""
+        """End the trial; counts and digest of what it holds go into its row."""
         trials = tables.trials
 
         def finish(connection: Connection) -> None:
@@ -224,7 +228,7 @@ class SqlRunStore(RunLifecycle):
                 .values(
                     state=state,
                     best_iteration=best_iteration,
-                    **asdict(seal(connection, trial.trial_id)),
+                    **asdict(trial_totals(connection, trial.trial_id)),
                 )
             )
 
@@ -244,6 +248,25 @@ class SqlRunStore(RunLifecycle):
             upsert(connection, tables.tries, asdict(row))
 
         self._write(enter)
+
+
+def _write_records(prepared: list[Prepared], connection: Connection, version: int) -> None:
+    del version  # it is in the checksums already
+    for rows in prepared:
+        write(connection, rows)
+
+
+def _write_plain(
+    table: sa.Table, values: tuple[dict[str, Any], Named], connection: Connection, version: int
+) -> None:
+    write_plain(connection, table, *values, version)
+
+
+def _write_checkpoint(
+    trial: TrialContext, row: CheckpointRow, connection: Connection, version: int
+) -> None:
+    del version  # a checkpoint has no checksum: its files have a digest
+    upsert(connection, tables.checkpoints, {"trial_id": trial.trial_id} | asdict(row))
 
 
 def _insert_trial(connection: Connection, values: dict[str, Any]) -> int:

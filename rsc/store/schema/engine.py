@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, make_url
 
 from rsc.errors import RscError, TemporaryError, UserError
+from rsc.store.lease import DEFAULT_LEASE_SECONDS, is_alive
+from rsc.store.schema.column_types import UtcTimestamp
 from rsc.store.schema.failures import address, database_errors, failure_of
 
 # For modules that only hand an engine on: the library itself stays behind this door.
@@ -229,12 +232,17 @@ def current_revision(engine: Engine) -> str | None:
         When it holds tables that are not of rsc.
     """
     with reading(engine) as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
+        revision = _revision(connection)
         others = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
         if revision is None and others:
             msg = f"database {address(engine.url)} held other tables and no schema of rsc"
             raise UserError(msg, "Give an empty database in RSC_DATABASE_URL.")
         return revision
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of the database inside a transaction."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -243,7 +251,8 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     Raises
     ------
     UserError
-        When the schema is newer than the code, or the tables are not of rsc.
+        When the schema is newer than the code, the tables are not of rsc, or a run is alive:
+        its process knows the older schema only.
     """
     _refuse_newer(engine, current_revision(engine))
     if engine.dialect.name == "sqlite":
@@ -252,7 +261,40 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+        if _revision(connection) not in (None, head_revision()):
+            _refuse_alive(connection)
         command.upgrade(_alembic(connection), revision)
+
+
+def _refuse_alive(connection: Connection) -> None:
+    """Refuse to change the schema under a run that is alive, and let none begin meanwhile."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE training_runs IN EXCLUSIVE MODE")
+    # Columns that every revision has.
+    runs = sa.table(
+        "training_runs",
+        sa.column("run_id"),
+        sa.column("state"),
+        sa.column("holder"),
+        sa.column("heartbeat_at", UtcTimestamp()),
+    )
+    now, lease = server_now(connection), timedelta(seconds=DEFAULT_LEASE_SECONDS)
+    for row in connection.execute(sa.select(runs)):
+        if is_alive(row, now, lease):
+            msg = (
+                f"database {address(connection.engine.url)} was not migrated: run {row.run_id} was "
+                f"alive (heartbeat {(now - row.heartbeat_at).total_seconds():.0f} s ago), "
+                "all runs must have ended"
+            )
+            stop = f"`rsc stop {row.run_id}` of the version that trains it"
+            raise UserError(msg, f"Wait for its end or stop it ({stop}), then try again.")
+
+
+def server_now(connection: Connection) -> datetime:
+    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
+    if connection.dialect.name == "postgresql":
+        return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
+    return datetime.now(UTC)
 
 
 def downgrade(engine: Engine, revision: str) -> None:

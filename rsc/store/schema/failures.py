@@ -1,4 +1,4 @@
-"""Where a database's own errors stop and become sentences of `rsc.errors`.
+"""Translate database errors into `rsc.errors`.
 
 What may heal by waiting (server away, lock, server's disk full) is a TemporaryError,
 which the writer answers by spooling; what only the user can change is a UserError;
@@ -41,7 +41,7 @@ def _first_line(error: BaseException, url: URL) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What a library's text or code means: the first rule that fits is told."""
+    """What a library's text or code means: the first rule that fits counts."""
 
     marks: tuple[str, ...]
     kind: type[RscError]

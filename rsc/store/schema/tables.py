@@ -131,6 +131,8 @@ training_runs = sa.Table(
     sa.Column("pod_seconds", DOUBLE),
     sa.Column("failure", TEXT),
     sa.Column("cancel_requested_at", UtcTimestamp()),
+    # What was loaded from outside: kind, reference, origin, version and SHA-256 of each.
+    sa.Column("extensions", JsonDocument(), nullable=False, server_default="[]"),
     one_of("state", RUN_STATES),
     _is("attempt", "attempt >= 0"),
     _is("ended", "(state = 'running') = (ended_at IS NULL)"),
@@ -179,6 +181,8 @@ trials = sa.Table(
     sa.Column("parameters_digest", TEXT, nullable=False),
     sa.Column("state", TEXT, nullable=False),
     sa.Column("best_iteration", INTEGER),
+    # Which values its checksums are of (rsc.store.records.checksum_versions).
+    sa.Column("checksum_version", SMALLINT, nullable=False, server_default="1"),
     # What the trial holds when it ends: a row that is missing later is found by them.
     sa.Column("episode_count", BIGINT),
     sa.Column("step_count", BIGINT),
@@ -191,6 +195,7 @@ trials = sa.Table(
     one_of("state", RUN_STATES),
     _is("trial_id", f"trial_id BETWEEN 0 AND {MAX_TRIAL_ID}"),
     _is("fold", "fold >= 0"),
+    _is("checksum_version", "checksum_version >= 1"),
     _is("counted", "(state = 'running') = (digest IS NULL)"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
@@ -251,20 +256,9 @@ trading_operations = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# What one training iteration reported. `seconds` and `steps_per_second` are wall clock:
-# they are no facts of the training and enter no checksum.
-ITERATION_FLOATS = (
-    "episode_return_mean",
-    "loss",
-    "q_mean",
-    "gradient_norm",
-    "epsilon",
-    "entropy",
-    "kl",
-    "value_loss",
-    "policy_loss",
-    "learning_rate",
-)
+# What one training iteration reported. `seconds` and `steps_per_second` are wall clock: no
+# digest of records is of them.
+_ITERATION_FLOATS = ("episode_return_mean", "steps_per_second", "seconds")
 iterations = sa.Table(
     "iterations",
     metadata,
@@ -273,16 +267,42 @@ iterations = sa.Table(
     sa.Column("environment_steps", BIGINT, nullable=False),
     sa.Column("learner_updates", BIGINT, nullable=False),
     sa.Column("episodes_completed", BIGINT, nullable=False),
-    *[sa.Column(name, DOUBLE) for name in ITERATION_FLOATS],
+    sa.Column("episode_return_mean", DOUBLE),
     sa.Column("steps_per_second", DOUBLE),
     sa.Column("seconds", DOUBLE, nullable=False),
     sa.Column("checksum", BIGINT, nullable=False),
     sa.PrimaryKeyConstraint("trial_id", "iteration"),
-    _finite((name, True) for name in (*ITERATION_FLOATS, "steps_per_second", "seconds")),
+    _finite((name, True) for name in _ITERATION_FLOATS),
     _is("range", "iteration >= 0 AND environment_steps >= 0 AND seconds >= 0"),
     _is("counts", "learner_updates >= 0 AND episodes_completed >= 0"),
     sqlite_strict=True,
 )
+
+
+def _named_values(
+    name: str, owner: sa.Table, *more: sa.schema.SchemaItem, nullable: bool
+) -> sa.Table:
+    """Return a table of values that have names of their own and belong to a row of `owner`."""
+    key = [column.name for column in owner.primary_key]
+    types = {column.name: column.type for column in owner.primary_key}
+    return sa.Table(
+        name,
+        metadata,
+        *[sa.Column(column, types[column], nullable=False, autoincrement=False) for column in key],
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("value", DOUBLE, nullable=nullable),
+        *more,
+        sa.PrimaryKeyConstraint(*key, "name"),
+        sa.ForeignKeyConstraint(key, [owner.c[column] for column in key]),
+        _is("finite", f"value BETWEEN -{_LARGEST} AND {_LARGEST}"),
+        _is("name", "name <> ''"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+
+
+# What an algorithm reported of an iteration, whatever names it has.
+iteration_statistics = _named_values("iteration_statistics", iterations, nullable=False)
 
 # Section 1 of the performance metrics (docs/performance-metrics.md) and from section 2 how
 # sure the Sharpe ratio is. Undefined is NULL, with its reason in `undefined`.
@@ -341,6 +361,15 @@ evaluations = sa.Table(
     sqlite_strict=True,
 )
 
+# Metrics from outside, beside those that are columns of `evaluations`.
+evaluation_metrics = _named_values(
+    "evaluation_metrics",
+    evaluations,
+    sa.Column("undefined", TEXT),
+    _is("undefined", "(value IS NULL) = (undefined IS NOT NULL)"),
+    nullable=True,
+)
+
 checkpoints = sa.Table(
     "checkpoints",
     metadata,
@@ -382,4 +411,11 @@ tries = sa.Table(
 
 # What belongs to a trial, child tables first: the order of removing.
 RECORD_TABLES = (steps, trades, trading_operations, episodes)
-TRIAL_TABLES = (*RECORD_TABLES, iterations, evaluations, checkpoints)
+TRIAL_TABLES = (
+    *RECORD_TABLES,
+    iteration_statistics,
+    evaluation_metrics,
+    iterations,
+    evaluations,
+    checkpoints,
+)

@@ -26,6 +26,7 @@ from rsc.store.runs.rows import (
     CheckpointRow,
     EvaluationRow,
     IterationRow,
+    Payload,
     TrialContext,
 )
 from rsc.trading.records import (
@@ -38,10 +39,8 @@ from rsc.trading.records import (
     Split,
 )
 
-Payload = RecordBatch | IterationRow | EvaluationRow | CheckpointRow
-
 _SUFFIX = ".write"
-_SEAL_BYTES = 32
+_DIGEST_BYTES = 32
 _ARRAYS = {
     "episodes": EPISODE_DTYPE,
     "steps": STEP_DTYPE,
@@ -49,18 +48,15 @@ _ARRAYS = {
     "trades": TRADE_DTYPE,
 }
 _ROWS: Mapping[str, type[Any]] = {
-    "add_iteration": IterationRow,
-    "add_evaluation": EvaluationRow,
-    "add_checkpoint": CheckpointRow,
+    row.__name__: row for row in (IterationRow, EvaluationRow, CheckpointRow)
 }
 _CODES = {"split": Split, "policy": Policy, "kind": CheckpointKind}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """One call of a store: the method's name, who writes, and what."""
+    """One write to a store: who writes, and what."""
 
-    method: str
     trial: TrialContext
     payload: Payload
 
@@ -71,14 +67,14 @@ class Write:
 
 def to_bytes(write: Write) -> bytes:
     """Return a write as bytes that `from_bytes` understands."""
-    header: dict[str, Any] = {"method": write.method, "trial": asdict(write.trial)}
+    header: dict[str, Any] = {"trial": asdict(write.trial)}
     body = b""
     if isinstance(write.payload, RecordBatch):
         arrays = [getattr(write.payload, name) for name in _ARRAYS]
         header["lengths"] = [len(array) for array in arrays]
         body = b"".join(array.tobytes() for array in arrays)
     else:
-        header["row"] = asdict(write.payload)
+        header |= {"kind": type(write.payload).__name__, "row": asdict(write.payload)}
     data = json.dumps(header).encode() + b"\n" + body
     return data + hashlib.sha256(data).digest()
 
@@ -91,8 +87,8 @@ def from_bytes(data: bytes) -> Write:
     ValueError
         When the bytes are not whole.
     """
-    data, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
-    if hashlib.sha256(data).digest() != seal:
+    data, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
         raise ValueError("the checksum at its end does not fit")
     line, _, body = data.partition(b"\n")
     header = json.loads(line)
@@ -102,8 +98,8 @@ def from_bytes(data: bytes) -> Write:
         payload = _batch(header["lengths"], body)
     else:
         row = {key: _CODES.get(key, _same)(value) for key, value in header["row"].items()}
-        payload = _ROWS[header["method"]](**row)
-    return Write(method=header["method"], trial=trial, payload=payload)
+        payload = _ROWS[header["kind"]](**row)
+    return Write(trial=trial, payload=payload)
 
 
 def _same(value: Any) -> Any:

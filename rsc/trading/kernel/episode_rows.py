@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from rsc.trading.kernel.episode_metrics import erase_metrics, write_metrics
-from rsc.trading.records import NULL_INDEX, NULL_STAMP, Cause, EpisodeState
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP, Cause, EpisodeState
 
 # Numba wants plain integers.
 _RUNNING, _COMPLETED = int(EpisodeState.RUNNING), int(EpisodeState.COMPLETED)
@@ -50,7 +50,7 @@ def write_start(params: Any, account: Any, episode: Any) -> None:
     """Write the row of an episode that begins: running, and null what is not known yet."""
     _write_facts(params, account, episode)
     episode.end_bar_index = episode.ended_by = NULL_INDEX
-    episode.end_timestamp = NULL_STAMP
+    episode.end_timestamp = NULL_TIMESTAMP
     episode.state = _RUNNING
     episode.step_count = episode.operation_count = episode.trade_count = NULL_INDEX
     episode.final_portfolio_value = episode.episode_return = np.nan

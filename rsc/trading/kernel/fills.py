@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from rsc.trading.kernel.accounts import sign
-from rsc.trading.records import NULL_INDEX, NULL_STAMP, OperationKind, Side
+from rsc.trading.records import NULL_INDEX, NULL_TIMESTAMP, OperationKind, Side
 
 # Numba wants plain integers.
 _LONG, _SHORT = int(Side.LONG), int(Side.SHORT)
@@ -153,7 +153,7 @@ def leave_trade_open(bar: Any, account: Any) -> None:
     pnl += account.position * bar.close
     trade = _write_trade(bar, account, pnl)
     trade.exit_step_index = NULL_INDEX
-    trade.exit_timestamp = NULL_STAMP
+    trade.exit_timestamp = NULL_TIMESTAMP
     trade.average_exit_price = np.nan
     trade.exit_cause = NULL_INDEX
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
+from rsc.store.lease import holder_of_this_process
 from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
-from rsc.store.runs.lease import holder_of_this_process
 from rsc.store.runs.queries import RunRow, find_run, run_configuration
 from rsc.store.runs.rows import NewRun, RunState
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.store.schema.failures import address
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.run.provenance import code_version, host_facts
-from rsc.training.trial.data_checks import Prepared, prepare, require_same_prices
+from rsc.training.trial.data_checks import Prepared, prepare
 
 # Of a run that failed before its prices could be read.
 NO_DIGEST = "unknown"
@@ -128,7 +128,7 @@ def begin_managed(
     try:
         prepared = check_data(config, note)
         if run is not None and run.data_digest != NO_DIGEST:
-            require_same_prices(prepared.bars, run)
+            prepared.require_same(run)
         check_storage(storage, note)
     except UserError as error:
         _fail_for_good(store, run_id, config, error)

@@ -24,8 +24,8 @@ from rsc.config.run import RunConfig
 from rsc.errors import RscError, TemporaryError, UserError
 from rsc.market.build import market_digest
 from rsc.market.splits import Fold
+from rsc.store.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.attempts import AttemptOutcome, attempt_facts
-from rsc.store.runs.lease import SupersededError, holder_of_this_process
 from rsc.store.runs.queries import list_checkpoints, list_iterations
 from rsc.store.runs.rows import CheckpointKind, RunState, TrialContext, TryRow
 from rsc.store.runs.writes import SqlRunStore
@@ -33,7 +33,7 @@ from rsc.store.schema.engine import portable_url
 from rsc.training.checkpoints.local import CheckpointStore
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import is_loss, local_ray
-from rsc.training.recording.recorder import Recorder
+from rsc.training.recording import Recorder
 from rsc.training.run.results import RunResult, final_metrics, try_statistics
 from rsc.training.run.stopping import RunInterruptedError, StopController, StopReason
 from rsc.training.trial.data_checks import Prepared
@@ -208,7 +208,7 @@ class Attempt:
     def _train_fold(self, recorder: Recorder, fold: Fold) -> TrialResult:
         if self.watch.stop_requested():
             raise StopRequestedError
-        market = self.prepared.market(self.config, fold)
+        market = self.prepared.market(fold)
         task = self._task(fold, market.instruments)
         self.progress.started(
             self.run_id,

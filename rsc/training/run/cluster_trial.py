@@ -29,7 +29,7 @@ from rsc.errors import RscError, TemporaryError
 from rsc.training.pods import LEARNER_RESOURCE, MAIN_RESOURCE, SAMPLER_RESOURCE
 from rsc.training.progress import ProgressListener
 from rsc.training.ray_session import is_loss
-from rsc.training.recording.recorder import Recorder, this_node
+from rsc.training.recording import Recorder, this_node
 from rsc.training.run.channel import (
     CommandPoller,
     Commands,

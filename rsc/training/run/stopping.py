@@ -18,8 +18,8 @@ from enum import Enum, auto
 from types import FrameType
 
 from rsc.errors import RscError
+from rsc.store.lease import Heartbeat
 from rsc.training.progress import ProgressListener, SilentProgress
-from rsc.training.recording.recorder_status import RecorderStatus
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ONE_SIGNAL_SECONDS = 1.0
@@ -113,7 +113,7 @@ class StopController:
         """Let the budget be used up after so many seconds."""
         self._finish_at = time.monotonic() + max(0.0, seconds)
 
-    def heard(self, status: RecorderStatus) -> None:
+    def heard(self, status: Heartbeat) -> None:
         """Take what the recorder's heartbeat learned."""
         if status.superseded:
             self.stop(StopReason.SUPERSEDED, status.superseded)
@@ -174,7 +174,7 @@ class StopController:
                 signal.signal(number, self._handle)
 
     @contextmanager
-    def following(self, status: Callable[[], RecorderStatus]) -> Iterator[None]:
+    def following(self, status: Callable[[], Heartbeat]) -> Iterator[None]:
         """Look at the recorder's status every now and then, in a thread."""
         done = threading.Event()
 

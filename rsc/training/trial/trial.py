@@ -11,8 +11,8 @@ been.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import ray
@@ -28,7 +28,7 @@ from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.checkpoints.local import restore
 from rsc.training.progress import EvaluationProgress, IterationProgress, ProgressListener
-from rsc.training.recording.recorder import FLUSH_SECONDS, Recorder
+from rsc.training.recording import FLUSH_SECONDS, Recorder
 from rsc.training.trial.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.trial.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
@@ -95,12 +95,6 @@ class Selection:
         return False
 
 
-def _columns_of(statistics: Mapping[str, float]) -> dict[str, float]:
-    """Return the learner's statistics that the row of an iteration has a column for."""
-    columns = {field.name for field in fields(IterationRow)}
-    return {name: value for name, value in statistics.items() if name in columns}
-
-
 class Trial:
     """Trains one task to its end, from the newest checkpoint if there is one."""
 
@@ -143,13 +137,13 @@ class Trial:
             algorithm.stop()
 
     def _append(self, batch: RecordBatch) -> None:
-        self.recorder.append(self.context, batch)
+        self.recorder.add(self.context, batch)
 
     def _restore(self, algorithm: ColumnarAlgorithm) -> None:
         """Go on from the newest checkpoint; what was recorded beyond it is taken back."""
         self._load_newest(algorithm)
         cut = ResumePoint(iteration=algorithm.iteration, open_episodes=algorithm.open_episodes())
-        self.recorder.rewind(self.context, cut)
+        self.recorder.roll_back(self.context, cut)
 
     def _load_newest(self, algorithm: ColumnarAlgorithm) -> None:
         checkpoint = self.task.checkpoints.newest(config_digest=self.task.config_digest)
@@ -197,10 +191,9 @@ class Trial:
             seconds=seconds,
             steps_per_second=steps / seconds,
             episode_return_mean=mean,
-            learning_rate=self.plan.config.training.lr,
-            **_columns_of(statistics),
+            statistics={"learning_rate": self.plan.config.training.lr, **statistics},
         )
-        self.recorder.write("add_iteration", self.context, row)
+        self.recorder.add(self.context, row)
         self.progress.iteration(
             IterationProgress(
                 iteration=algorithm.iteration,
@@ -275,7 +268,7 @@ class Trial:
         )
         kinds = [CheckpointKind.LAST] + ([CheckpointKind.BEST] if best else [])
         for kind in kinds:
-            self.recorder.write("add_checkpoint", self.context, checkpoint_row(checkpoint, kind))
+            self.recorder.add(self.context, checkpoint_row(checkpoint, kind))
         self.recorder.flush(seconds)
         kept = {algorithm.iteration, self.selection.best_iteration or algorithm.iteration}
         self.task.checkpoints.keep_only(kept)
@@ -294,8 +287,7 @@ class Trial:
         is_final: bool = False,
     ) -> None:
         self._append(evaluation.records)
-        self.recorder.write(
-            "add_evaluation",
+        self.recorder.add(
             self.context,
             evaluation_row(
                 evaluation, checkpoint_iteration=checkpoint_iteration, is_final=is_final

@@ -11,7 +11,7 @@ from recorded_trials import BARS, PLAIN, begin_run, judge, random_market
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
 from rsc.errors import TemporaryError
-from rsc.store.runs.lease import SupersededError
+from rsc.store.lease import SupersededError
 from rsc.store.runs.queries import list_evaluations, list_iterations, row_counts
 from rsc.store.runs.rows import IterationRow, ResumePoint
 from rsc.store.spool.writer import SpoolingWriter
@@ -56,7 +56,7 @@ class Training:
             self.number += len(index)
 
     def _write(self, iteration):
-        self.store.append(self.trial, self.simulator.drain())
+        self.store.add(self.trial, self.simulator.drain())
         row = IterationRow(
             iteration=iteration,
             environment_steps=iteration * 240,
@@ -64,17 +64,17 @@ class Training:
             episodes_completed=0,
             seconds=1.0,
         )
-        self.store.add_iteration(self.trial, row)
+        self.store.add(self.trial, row)
 
     def judge(self, iteration):
         """Write a judgement; its episodes are always those of iteration 1."""
         batch, row = judge(self.trial.trial_id, Split.VALIDATION, Policy.AGENT)
-        self.store.append(self.trial, batch)
-        self.store.add_evaluation(self.trial, replace(row, iteration=iteration))
+        self.store.add(self.trial, batch)
+        self.store.add(self.trial, replace(row, iteration=iteration))
 
     def interrupt(self):
         self.simulator.interrupt()
-        self.store.append(self.trial, self.simulator.drain())
+        self.store.add(self.trial, self.simulator.drain())
 
     def checkpoint(self, iteration):
         cut = ResumePoint(iteration=iteration, open_episodes=self.simulator.open_episodes())
@@ -113,7 +113,7 @@ def test_what_lies_beyond_a_checkpoint_is_taken_back_and_all_else_stays(training
     training.interrupt()
     assert held(training) != before
     for _ in range(2):
-        training.store.rewind(training.trial, cut)
+        training.store.roll_back(training.trial, cut)
         assert held(training) == before
 
     training.restore(state, number)  # and now it comes otherwise
@@ -123,12 +123,12 @@ def test_what_lies_beyond_a_checkpoint_is_taken_back_and_all_else_stays(training
 
 
 def test_without_a_checkpoint_all_is_taken_back(training):
-    training.store.rewind(training.trial, EMPTY)
+    training.store.roll_back(training.trial, EMPTY)
     before = held(training)
     training.iterate(1, seed=1)
     training.judge(1)
     training.interrupt()
-    training.store.rewind(training.trial, EMPTY)
+    training.store.roll_back(training.trial, EMPTY)
     assert held(training) == before
     assert set(before[1].values()) == {0}
 
@@ -139,7 +139,7 @@ def test_another_trial_is_not_touched(training):
         training.run_id, attempt=training.trial.attempt, fold=1, seed=1, parameters={}
     )
     before = held(training)
-    training.store.rewind(replace(training.trial, trial_id=other), EMPTY)
+    training.store.roll_back(replace(training.trial, trial_id=other), EMPTY)
     assert held(training) == before
 
 
@@ -148,7 +148,7 @@ def test_a_superseded_attempt_takes_nothing_back(training):
     before = held(training)
     training.store.begin_attempt(training.run_id, "another process", take_over=True)
     with pytest.raises(SupersededError):
-        training.store.rewind(training.trial, EMPTY)
+        training.store.roll_back(training.trial, EMPTY)
     assert held(training) == before
 
 
@@ -161,19 +161,19 @@ def test_what_a_dead_process_left_on_disk_is_written_before_it_is_taken_back(tra
             raise TemporaryError("the database was away")
         return training.store
 
-    dead = SpoolingWriter(store, tmp_path / "spool", gathered_rows=1)
+    dead = SpoolingWriter(store, tmp_path / "spool")
     training.store, real = dead, training.store
     training.iterate(1, seed=1)
     training.interrupt()
     training.store = real
     dead.close()
 
-    writer = SpoolingWriter(store, tmp_path / "spool", gathered_rows=1)
+    writer = SpoolingWriter(store, tmp_path / "spool")
     assert writer.spooled > 0
     with pytest.raises(TemporaryError, match="the database was away for more than 0 s"):
-        writer.rewind(training.trial, EMPTY, 0)
+        writer.roll_back(training.trial, EMPTY, 0)
     away[0] = False
-    writer.rewind(training.trial, EMPTY, 60)
+    writer.roll_back(training.trial, EMPTY, 60)
     assert writer.spooled == 0
     assert set(held(training)[1].values()) == {0}
     writer._spool.close()

@@ -1,24 +1,20 @@
 """What a trial held when it ended, so that a row that is missing later is found.
 
-The seal is a handful of counts and one SHA-256 over keys and checksums of the rows
-that stand for the rest: an episode row sums its steps, operations and trades. It is
+Its totals are a handful of counts and one SHA-256 over keys and checksums of the rows
+that stand for the rest: an episode row sums its steps, operations and trades. They are
 cheap enough to take at the end of every trial, whatever the number of steps.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from rsc.store.records.checksum import row_checksum
 from rsc.store.runs.rows import RunState
 from rsc.store.schema import tables
-from rsc.store.schema.column_types import JsonDocument, canonical_json
 
 _SUMMED = ("step_count", "trade_count", "operation_count")
 
@@ -36,38 +32,8 @@ class TrialTotals:
     digest: str
 
 
-def plain_checksum(table: sa.Table, values: Mapping[str, Any], *, as_stored: bool = False) -> int:
-    """Return the checksum of a row of `evaluations` or `iterations`.
-
-    Parameters
-    ----------
-    table : Table
-        One of the two.
-    values : mapping
-        Its columns by name; missing is NULL.
-    as_stored : bool
-        Whether documents are given as the text that is stored, not as plain values.
-    """
-    plain: list[float | str | None] = []
-    for column in table.columns:
-        value = values.get(column.name)
-        if column.name == "checksum":
-            continue
-        if value is None:
-            plain.append(None)
-        elif isinstance(column.type, JsonDocument):
-            plain.append(str(value) if as_stored else canonical_json(value))
-        elif isinstance(column.type, sa.Double):
-            plain.append(float(value))
-        elif isinstance(column.type, sa.Text):
-            plain.append(str(value))
-        else:
-            plain.append(int(value))
-    return row_checksum(plain)
-
-
-def seal(connection: Connection, trial_id: int) -> TrialTotals:
-    """Return the seal of what the trial holds now.
+def trial_totals(connection: Connection, trial_id: int) -> TrialTotals:
+    """Return counts and digest of what the trial holds now.
 
     `step_count` counts all steps taken, recorded or not.
     """
@@ -103,14 +69,14 @@ def seal(connection: Connection, trial_id: int) -> TrialTotals:
 
 
 def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
-    """End the unfinished trials and tries of a run as the run ended, and seal the trials."""
+    """End the unfinished trials and tries of a run as the run ended, with their totals."""
     trials, tries = tables.trials, tables.tries
     unfinished = sa.and_(trials.c.run_id == run_id, trials.c.state != RunState.COMPLETED)
     for trial_id in connection.execute(sa.select(trials.c.trial_id).where(unfinished)).scalars():
         connection.execute(
             trials.update()
             .where(trials.c.trial_id == trial_id)
-            .values(state=state, **asdict(seal(connection, trial_id)))
+            .values(state=state, **asdict(trial_totals(connection, trial_id)))
         )
     connection.execute(
         tries.update()
@@ -120,7 +86,7 @@ def end_trials(connection: Connection, run_id: str, state: RunState) -> None:
 
 
 def reopen_trials(connection: Connection, run_id: str) -> None:
-    """Let the unfinished trials of a run go on: they are sealed anew when they end."""
+    """Let the unfinished trials of a run go on: their totals are taken anew when they end."""
     trials = tables.trials
     connection.execute(
         trials.update()

@@ -19,14 +19,13 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rsc.errors import RscError, TemporaryError
-from rsc.store.runs.lease import SupersededError
-from rsc.store.runs.rows import ResumePoint, TrialContext
+from rsc.store.lease import Heartbeat, SupersededError
+from rsc.store.runs.rows import Payload, ResumePoint, TrialContext
 from rsc.store.runs.writes import SqlRunStore
 from rsc.store.schema.engine import create_engine
 from rsc.store.spool.writer import SpoolingWriter
 from rsc.trading.records import RecordBatch, join_records
 from rsc.training.pods import PodClock
-from rsc.training.recording.recorder_status import RecorderStatus
 
 HEARTBEAT_SECONDS = 5.0
 # Longer than a managed database's failover.
@@ -44,11 +43,9 @@ class _Writer:
     """Runs in the actor: spooling writer and heartbeat."""
 
     def __init__(self, url: str, spool: str, run_id: str, attempt: int, pods: bool) -> None:
-        self._writer = SpoolingWriter(
-            lambda: SqlRunStore(create_engine(url)), Path(spool), gathered_rows=1
-        )
+        self._writer = SpoolingWriter(lambda: SqlRunStore(create_engine(url)), Path(spool))
         self._run_id, self._attempt = run_id, attempt
-        self._status = RecorderStatus()
+        self._status = Heartbeat()
         self._sender = 0
         self._stopped = threading.Event()
         self._heart = threading.Thread(
@@ -61,16 +58,15 @@ class _Writer:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             try:
                 seen = pods.sample() if pods is not None else {}
-                answer = store.heartbeat(self._run_id, self._attempt, **seen)
-                self._status = RecorderStatus(cancel_requested=answer.cancel_requested)
+                self._status = store.heartbeat(self._run_id, self._attempt, **seen)
             except SupersededError as error:
                 # Another attempt took over: every write says so, and training is told.
-                self._status = RecorderStatus(superseded=error.message)
+                self._status = Heartbeat(superseded=error.message)
                 return
             except RscError:
                 continue  # the lease may run out; the next write will tell
 
-    def status(self) -> RecorderStatus:
+    def status(self) -> Heartbeat:
         return self._status
 
     def attach(self) -> int:
@@ -78,19 +74,15 @@ class _Writer:
         self._sender += 1
         return self._sender
 
-    def append(self, sender: int, trial: TrialContext, batch: RecordBatch) -> None:
+    def add(self, sender: int, trial: TrialContext, payload: Payload) -> None:
         self._require_newest(sender)
-        self._writer.append(trial, batch)
+        self._writer.add(trial, payload)
 
-    def write(self, sender: int, method: str, trial: TrialContext, row: Any) -> None:
-        self._require_newest(sender)
-        getattr(self._writer, method)(trial, row)
-
-    def rewind(
+    def roll_back(
         self, sender: int, trial: TrialContext, cut: ResumePoint, timeout_seconds: float
     ) -> None:
         self._require_newest(sender)
-        self._writer.rewind(trial, cut, timeout_seconds)
+        self._writer.roll_back(trial, cut, timeout_seconds)
 
     def flush(self, sender: int, timeout_seconds: float) -> None:
         self._require_newest(sender)
@@ -151,7 +143,9 @@ class Recorder:
         """Become the only sender again: what a trial's process still sends is refused."""
         self._sender = int(_get(self.actor.attach.remote()))
 
-    def rewind(self, trial: TrialContext, cut: ResumePoint, seconds: float = FLUSH_SECONDS) -> None:
+    def roll_back(
+        self, trial: TrialContext, cut: ResumePoint, seconds: float = FLUSH_SECONDS
+    ) -> None:
         """Return when the database holds nothing of the trial beyond its checkpoint.
 
         Raises
@@ -159,14 +153,21 @@ class Recorder:
         TemporaryError, SupersededError
             As `flush`.
         """
-        _get(self.actor.rewind.remote(self._sender, trial, cut, seconds))
+        _get(self.actor.roll_back.remote(self._sender, trial, cut, seconds))
 
-    def append(self, trial: TrialContext, batch: RecordBatch) -> None:
-        """Take records; waits only while too many are under way."""
+    def add(self, trial: TrialContext, payload: Payload) -> None:
+        """Take what a trial recorded; waits only while too much is under way.
+
+        Records are gathered, and sent before whatever comes after them.
+        """
+        if not isinstance(payload, RecordBatch):
+            self._send_gathered()
+            self._send(self.actor.add.remote(self._sender, trial, payload))
+            return
         if self._gathered_by != trial:
             self._send_gathered()
         self._gathered_by = trial
-        self._gathered.append(batch)
+        self._gathered.append(payload)
         if sum(part.row_count for part in self._gathered) >= _SENT_ROWS:
             self._send_gathered()
 
@@ -174,12 +175,7 @@ class Recorder:
         gathered, self._gathered = self._gathered, []
         if gathered:
             joined = join_records(gathered)
-            self._send(self.actor.append.remote(self._sender, self._gathered_by, joined))
-
-    def write(self, method: str, trial: TrialContext, row: Any) -> None:
-        """Send one row by the store's method of that name (``add_iteration`` ...)."""
-        self._send_gathered()
-        self._send(self.actor.write.remote(self._sender, method, trial, row))
+            self._send(self.actor.add.remote(self._sender, self._gathered_by, joined))
 
     def _send(self, reference: ray.ObjectRef) -> None:
         self._pending.append(reference)
@@ -202,7 +198,7 @@ class Recorder:
         self._pending = []
         _get(self.actor.flush.remote(self._sender, seconds))
 
-    def status(self) -> RecorderStatus:
+    def status(self) -> Heartbeat:
         """Return what the last heartbeat learned.
 
         Raises
@@ -211,7 +207,7 @@ class Recorder:
             The writer's process ended.
         """
         call = self.actor.status.options(concurrency_group=_STATUS_GROUP)
-        answer: RecorderStatus = _get(call.remote())
+        answer: Heartbeat = _get(call.remote())
         return answer
 
     def close(self) -> None:

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from rsc.errors import UserError
 
+DEFAULT_LEASE_SECONDS = 60.0
 _STATE_AND_START = (0, 19)  # fields of /proc/<pid>/stat after the command's name
 
 
@@ -36,6 +40,31 @@ def is_gone(holder: str) -> bool:
     if machine != _machine() or not rest.isdigit():
         return False
     return _started(int(rest)) != holder.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What a heartbeat learns: whether somebody asked the run to end, or who took it over."""
+
+    cancel_requested: bool = False
+    """The run ends in order and stays ended."""
+    superseded: str = ""
+    """Why this attempt may not write any more, empty while it may."""
+
+
+class HeldRun(Protocol):
+    """What a row of `training_runs` says of its holder, in every version of the schema."""
+
+    state: str
+    holder: str | None
+    heartbeat_at: datetime | None
+
+
+def is_alive(row: HeldRun, now: datetime, lease: timedelta) -> bool:
+    """Return whether the run of `row` has a holder that may still be writing."""
+    if row.state != "running" or row.holder is None or row.heartbeat_at is None:
+        return False
+    return now - row.heartbeat_at < lease and not is_gone(row.holder)
 
 
 def _machine() -> str:

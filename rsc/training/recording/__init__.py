@@ -1,1 +1,0 @@
-"""Recording: the one writer of a run."""

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from rsc.config.algorithms.base import LARGEST_COUNT, Settings
+from rsc.config.algorithms.base import LARGEST_COUNT
 from rsc.config.algorithms.dqn import DqnConfig
 from rsc.config.algorithms.ppo import PpoConfig
 from rsc.config.algorithms.sac import SacConfig
+from rsc.config.settings import Settings
 
 
 def _algorithm_of(value: Any) -> Any:

@@ -66,6 +66,12 @@ def test_the_purge_horizon_is_the_n_of_n_step_targets():
     assert config("training.algorithm=ppo").horizon_bars == 1
 
 
+def test_the_network_of_before_leaves_no_trace_in_the_digest():
+    mlp = config('training.network={"kind": "mlp"}')
+    assert "network" not in config_mapping(mlp)["training"]
+    assert config_digest(mlp) == config_digest(config())
+
+
 overrides = st.fixed_dictionaries(
     {},
     optional={

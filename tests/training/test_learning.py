@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,20 +27,23 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FEE = SLIPPAGE = 5e-4
 STEPS = {"dqn": 65_536, "ppo": 32_768, "sac": 65_536}
 OWN = {"dqn": {"epsilon_steps": 20_000}, "ppo": {"gae_lambda": 0.9}, "sac": {}}
 MOST_SECONDS = 120.0  # of one core, for a training that learns all there is to know
 
 
-def world_config(world, algorithm, seed, *, columns, bars=3000, world_seed=11, **training):
+def world_config(
+    world, algorithm, seed, *, columns, window=1, bars=3000, world_seed=11, **training
+):
     return config_from_mapping(
         RunConfig,
         {
             "seed": seed,
             "data": {"synthetic": {"kind": world, "bars": bars, "seed": world_seed}},
             "features": {
-                "window": 1,
+                "window": window,
                 "columns": columns,
                 "scaling": {"kind": "rolling", "window": 100},
             },
@@ -128,6 +132,25 @@ RETURNS = [{"kind": "log_return", "horizon": horizon} for horizon in (1, 5, 20)]
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    ("algorithm", "function", "parameters"),
+    [("ppo", "make_gru", {"units": 32}), ("sac", "Transformer", {"units": 16, "heads": 2})],
+)
+def test_a_network_of_ones_own_learns(ray_session, monkeypatch, algorithm, function, parameters):
+    """What the newest of four bars says is found by recurrence and by attention."""
+    monkeypatch.setenv("RSC_EXTENSIONS_DIR", str(EXAMPLES))
+    columns = [{"kind": "column", "name": "signal"}]
+    network = {
+        "kind": "custom",
+        "function": f"own_networks.py:{function}",
+        "parameters": parameters,
+    }
+    config = world_config("clairvoyant", algorithm, 1, columns=columns, window=4, network=network)
+    plan, market, decide = train(config)
+    result = evaluate(decide, plan, market, split=Split.TEST, iteration=1)
+    assert result.episode_return >= 0.9 * best_log_return(market, plan.fold.test[0])
+
+
 def test_nothing_is_found_in_random_walks(ray_session):
     sharpes = []
     for seed in range(24):

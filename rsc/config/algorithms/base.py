@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from rsc.config.algorithms.network import MlpNetwork, NetworkConfig
+from rsc.config.settings import Settings
 
 LARGEST_COUNT = 10**15  # of steps: far more than is ever taken, and exact as a float
 LARGEST_BUFFER = 10**9
 LARGEST_BATCH = 10**7
-
-
-class Settings(BaseModel):
-    """A part of a run file: unknown keys are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AlgorithmConfig(Settings):
@@ -46,6 +43,12 @@ class AlgorithmConfig(Settings):
     )
     activation: Literal["relu", "tanh", "silu"] = Field(
         "relu", description="Activation of the hidden layers."
+    )
+    # Left out where it is the default, so that digests of older runs stay as they are.
+    network: NetworkConfig = Field(
+        MlpNetwork(),
+        exclude_if=lambda network: network == MlpNetwork(),
+        description="What reads a window and an account.",
     )
     grad_clip: float = Field(10.0, gt=0, description="Largest global norm of the gradient.")
     reward_scale: float = Field(

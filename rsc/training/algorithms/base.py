@@ -301,12 +301,12 @@ class ColumnarAlgorithm(Algorithm):
         self._weights = copy.deepcopy(weights) if fits else ray.put(weights)
 
     def _weight_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]] | None:
-        """Return runner's and learner's parameters where both live in this process."""
+        """Return runner's and learner's weights, not copied, where both live in this process."""
         if self.env_runner is None or not self.learner_group.is_local:
             return None
-        source = dict(self._local_module().named_parameters())
-        target = dict(self.env_runner.module.named_parameters())
-        return [target[name].data for name in target], [source[name].data for name in target]
+        source = self._local_module().state_dict()
+        target = self.env_runner.module.state_dict()
+        return list(target.values()), [source[name] for name in target]
 
     def _local_module(self) -> Any:
         return self.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()  # noqa: SLF001
@@ -329,7 +329,7 @@ class ColumnarAlgorithm(Algorithm):
         spec = self.config.get_rl_module_spec(
             spaces={DEFAULT_MODULE_ID: spaces}, inference_only=True
         )
-        module = spec.build()
+        module = spec.build().eval()
         module.set_state(self.inference_weights()[DEFAULT_MODULE_ID])
         return module
 

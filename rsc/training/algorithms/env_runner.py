@@ -120,7 +120,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Build the network that chooses actions."""
         spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
-        self.module = spec.build()
+        self.module = spec.build().eval()
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Return the spaces that RLlib builds modules from."""

@@ -5,7 +5,7 @@ ratio, with 64 and with 1024 accounts. All run on one thread and are measured by
 in interleaved rounds (the machine may be shared; a ratio of CPU times in one run is not).
 Environment steps per CPU second:
 
-- ours: `PointerDQN` as `rsc train` builds it, no env-runner or learner processes;
+- ours: `Dqn` as `rsc train` builds it, no env-runner or learner processes;
 - stock: RLlib's DQN with its episode replay buffer and env runner over
   `TradingVectorEnv`, tuned (one local runner, fragment of 8);
 - bare: the same simulator, a pointer ring and `nn.Sequential` in one Python loop;

@@ -28,8 +28,8 @@ from rsc.store.runs.writes import open_store
 from rsc.trading.environments.environment import TradingVectorEnv
 from rsc.trading.environments.episodes import EpisodeSampler
 from rsc.trading.environments.simulator import Simulator, account_size, gather_windows
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.algorithms.replay_buffer import ReplayBuffer
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan, account_keys
 
 WINDOW, HIDDEN, BATCH, BUFFER, LEARNING_RATE, GAMMA = 30, 256, 512, 200_000, 5e-4, 0.95
@@ -78,7 +78,7 @@ def shared_plan(config: RunConfig) -> tuple[TrialPlan, Market]:
 
 
 class Ours:
-    """`PointerDQN`; with a store every record is written, in this process."""
+    """`Dqn`; with a store every record is written, in this process."""
 
     def __init__(self, accounts: int, *, database: Path | None = None) -> None:
         config = run_config(accounts, fraction=0.0 if database is None else 1.0)

@@ -45,9 +45,9 @@ from rsc.store.runs.reset import ResetScope, plan_reset, reset
 from rsc.store.runs.rows import NewRun, TrialContext
 from rsc.store.runs.writes import open_store
 from rsc.store.states import RunState
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.ray_session import local_ray
 from rsc.training.recording import Recorder
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
 
 BAR = 0.8

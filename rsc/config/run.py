@@ -11,8 +11,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
+from rsc.config.algorithms.dqn import DqnConfig
 from rsc.config.training import (
-    DqnConfig,
     EvaluationConfig,
     RecordingConfig,
     ResourcesConfig,
@@ -83,7 +83,7 @@ class RunConfig(BaseModel):
     @property
     def horizon_bars(self) -> int:
         """Bars that a training target reaches on from its decision; sizes the purge."""
-        return self.training.n_step if isinstance(self.training, DqnConfig) else 1
+        return self.training.horizon_bars
 
     @property
     def sources(self) -> Sources:
@@ -102,14 +102,4 @@ class RunConfig(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"metrics had the name {name!r} twice, must be unique")
-        return self
-
-    @model_validator(mode="after")
-    def _learns_at_all(self) -> Self:
-        training = self.training
-        if isinstance(training, DqnConfig) and training.learning_starts >= training.total_steps:
-            raise ValueError(
-                f"training.learning_starts was {training.learning_starts}, must be less than "
-                f"training.total_steps = {training.total_steps} (else nothing is ever learned)"
-            )
         return self

@@ -80,7 +80,7 @@ def test_prices_that_are_not_there_begin_no_run(refused, own_prices):
         ("splits={kind: date, validation_start: 2002-01-01, test_start: 2001-01-01}", "splits overlap"),
         ("features.columns=[{kind: column, name: mood}]", "'mood'"),
         ("training.n_step=0", "training.n_step was 0, must be at least 1"),
-        ("training.algorithm=sarsa", "training.algorithm was 'sarsa', must be dqn or ppo"),
+        ("training.algorithm=sarsa", "training.algorithm was 'sarsa', must be dqn, ppo or sac"),
         ("trading.reward.kind=profit", "trading.reward.kind was 'profit', must be"),
         ("features.columns.0.kind=rsy", "features.columns.0.kind was 'rsy', must be"),
     ],

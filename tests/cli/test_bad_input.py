@@ -30,7 +30,7 @@ def write(folder):
         ("training: {lr: fast}", "training.lr was 'fast', must be a number"),
         ("training: {double: 1}", "training.double was 1, must be true or false"),
         ("training: {total_steps: 10.5}", "training.total_steps was 10.5, must be a whole number"),
-        ("training: {algorithm: dqm}", "training.algorithm was 'dqm', must be dqn or ppo, did you mean dqn"),
+        ("training: {algorithm: dqm}", "training.algorithm was 'dqm', must be dqn, ppo or sac, did you mean dqn"),
         ("training: {total_steps: 1000}", "training.learning_starts was 2048, must be less than training.total_steps = 1000"),
         ("training: {batch_size: 500, buffer_size: 100}", "training.batch_size was 500, must be at most buffer_size (100)"),
         ("trading: {fee_bps: -1}", "trading.fee_bps was -1, must be at least 0"),

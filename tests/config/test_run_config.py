@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsc.config.algorithms.dqn import DqnConfig
+from rsc.config.algorithms.ppo import PpoConfig
 from rsc.config.load import (
     config_digest,
     config_from_mapping,
@@ -16,7 +18,6 @@ from rsc.config.load import (
     load_run_config,
 )
 from rsc.config.run import RESULT_FREE, RunConfig
-from rsc.config.training import DqnConfig, PpoConfig
 
 SMALLEST = {"data": {"synthetic": {"kind": "trend"}}}
 
@@ -63,6 +64,12 @@ def test_the_digest_does_not_depend_on_the_order_or_the_spelling(tmp_path):
 def test_the_purge_horizon_is_the_n_of_n_step_targets():
     assert config("training.n_step=3").horizon_bars == 3
     assert config("training.algorithm=ppo").horizon_bars == 1
+
+
+def test_the_network_of_before_leaves_no_trace_in_the_digest():
+    mlp = config('training.network={"kind": "mlp"}')
+    assert "network" not in config_mapping(mlp)["training"]
+    assert config_digest(mlp) == config_digest(config())
 
 
 overrides = st.fixed_dictionaries(

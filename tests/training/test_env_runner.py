@@ -7,7 +7,7 @@ import pytest
 from training_runs import prepared, small_config
 
 from rsc.trading.records import Cause, EpisodeState
-from rsc.training.trial.trial import build_algorithm
+from rsc.training.algorithms.registry import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
 

@@ -23,7 +23,7 @@ from rsc.market.prices.sources import read_bytes
 from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import find_run, list_iterations, list_runs, list_trials
 from rsc.store.schema.engine import create_engine
-from rsc.training.trial.trial import build_algorithm
+from rsc.training.algorithms.registry import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 
@@ -285,7 +285,7 @@ def process_of(algorithm, index):
             time.sleep(0.5)
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_killed_env_runners_come_back_with_the_same_bytes(ray_session, algorithm):
     config = small_config(algorithm, runners=2)
 

@@ -15,8 +15,8 @@ import torch
 from training_runs import prepared, small_config
 
 from rsc.training.algorithms.policy import action_scores
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.algorithms.replay_buffer import join_accounts
-from rsc.training.trial.trial import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("contract")]
 
@@ -72,8 +72,8 @@ def judged(algorithm, learner):
     batch = two_transitions()
     size = algorithm.env_runner.simulator.account.shape[1]
     batch |= {name: np.zeros((2, size), np.float32) for name in ("account", "next_account")}
-    targets = learner._target(learner.network(), batch).tolist()
-    return targets, float(learner._step(batch)["loss"])
+    targets = learner.target(batch).tolist()
+    return targets, float(learner.step(batch)["loss"])
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_the_double_target_values_what_the_online_network_chooses(build, double,
     algorithm = build("dqn", double=double, dueling=False, reward_scale=2.0)
     learner = learner_of(algorithm)
     network = learner.network()
-    answer(network.af, [1.0, 3.0, 2.0])
-    answer(network._target_af, [10.0, 20.0, 50.0])
+    answer(network.parts["action"], [1.0, 3.0, 2.0])
+    answer(network.target_parts["action"], [10.0, 20.0, 50.0])
     targets, found = judged(algorithm, learner)
     assert targets == pytest.approx([target, 1.0])  # nothing follows an end
     assert found == pytest.approx(loss)  # Huber: |error| - 1/2, error^2 / 2 up to 1
@@ -101,10 +101,10 @@ def test_dueling_adds_the_value_to_advantages_less_their_mean(build, double, tar
     algorithm = build("dqn", double=double, dueling=True, reward_scale=2.0)
     learner = learner_of(algorithm)
     network = learner.network()
-    answer(network.vf, [2.0])
-    answer(network.af, [1.0, 2.0, 6.0])
-    answer(network._target_vf, [10.0])
-    answer(network._target_af, [3.0, 0.0, 0.0])
+    answer(network.parts["state"], [2.0])
+    answer(network.parts["action"], [1.0, 2.0, 6.0])
+    answer(network.target_parts["state"], [10.0])
+    answer(network.target_parts["action"], [3.0, 0.0, 0.0])
     shown = np.ones((1, algorithm.config.observation_space.shape[0]), np.float32)
     assert action_scores(network, shown).tolist() == [[0.0, 1.0, 5.0]]  # 2 + (1, 2, 6) - 3
     targets, _ = judged(algorithm, learner)  # 10 + (3, 0, 0) - 1 = (12, 9, 9)
@@ -114,12 +114,12 @@ def test_dueling_adds_the_value_to_advantages_less_their_mean(build, double, tar
 def test_the_target_network_is_copied_when_its_steps_are_over(build):
     learner = learner_of(build("dqn", dueling=False, target_update_steps=1000))
     network = learner.network()
-    answer(network.af, [1.0, 2.0, 3.0])
+    answer(network.parts["action"], [1.0, 2.0, 3.0])
     copied = []
     for steps in (999, 1000, 1999, 2000):
-        learner._update_target(steps)
+        learner.after_round(steps)
         copied.append(all((a == b).all() for a, b in both_networks(network)))
-        answer(network.af, [float(steps), 0.0, 0.0])
+        answer(network.parts["action"], [float(steps), 0.0, 0.0])
     assert copied == [False, True, False, True]
 
 
@@ -149,8 +149,7 @@ def test_no_step_in_the_ring_follows_an_interrupted_one(build):
 
 
 def both_networks(network):
-    for main, target in network.get_target_network_pairs():
-        yield from zip(main.parameters(), target.parameters(), strict=True)
+    return zip(network.parts.parameters(), network.target_parts.parameters(), strict=True)
 
 
 # --- PPO -------------------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def value_is_the_hundredth_of_the_row(learner):
     features = np.repeat(np.arange(len(learner.market.features), dtype=np.float32)[:, None], 2, 1)
     learner.market = dataclasses.replace(learner.market, features=features)
     network, newest = learner.network(), 2 * learner.plan.config.features.window - 1
-    (hidden,) = linear_layers(network.encoder.critic_encoder)
+    (hidden,) = linear_layers(network.critic_encoder)
     (head,) = linear_layers(network.vf)
     hidden.weight.data[0, newest] = 0.01
     head.weight.data[0, 0] = 1.0
@@ -259,6 +258,83 @@ def test_values_after_a_cut_and_after_the_fragment_are_those_of_the_rows_that_ca
     np.testing.assert_allclose(old_logp.numpy(), math.log(1 / 3), rtol=1e-6)
 
 
+# --- SAC -------------------------------------------------------------------------------------
+
+
+def soft(build, **settings):
+    """Return a learner with two actions, a policy of 1/4 and 3/4, and a temperature of 1/2."""
+    algorithm = build("sac", actions=(0, 1), reward_scale=2.0, initial_temperature=0.5, **settings)
+    learner = learner_of(algorithm)
+    network = learner.network()
+    network.log_temperature.data.fill_(math.log(0.5))
+    answer(network.actor, [math.log(1 / 4), math.log(3 / 4)])
+    for critic, values in zip(network.critics, ([3.0, 1.0], [2.0, 4.0]), strict=True):
+        answer(critic, values)
+    for critic, values in zip(network.target_critics, ([10.0, 30.0], [20.0, 8.0]), strict=True):
+        answer(critic, values)
+    size = algorithm.env_runner.simulator.account.shape[1]
+    batch = two_transitions(action=1)
+    batch |= {name: np.zeros((2, size), np.float32) for name in ("account", "next_account")}
+    return learner, batch
+
+
+ENTROPY = -(math.log(1 / 4) + 3 * math.log(3 / 4)) / 4
+
+
+def test_the_soft_target_is_the_lower_value_and_the_entropy_of_the_policy(build):
+    learner, batch = soft(build)
+    # 2 x 0.5 + 0.9 x (10 / 4 + 8 x 3 / 4 + entropy / 2); nothing follows an end
+    assert learner.target(batch).tolist() == pytest.approx([1 + 0.9 * (8.5 + ENTROPY / 2), 1.0])
+
+
+def test_soft_losses_of_critics_policy_and_temperature(build):
+    learner, batch = soft(build, target_entropy_fraction=0.4)
+    goal = 1 + 0.9 * (8.5 + ENTROPY / 2)
+    found = {name: float(value) for name, value in learner.step(batch).items()}
+    squared = ((1 - goal) ** 2 + (1 - 1) ** 2) / 2 + ((4 - goal) ** 2 + (4 - 1) ** 2) / 2
+    assert found["value_loss"] == pytest.approx(squared / 2)
+    # E[temperature x log pi - the lower of both values], which are 2 and 1
+    assert found["policy_loss"] == pytest.approx(-ENTROPY / 2 - (2 + 3 * 1) / 4)
+    assert found["entropy"] == pytest.approx(ENTROPY)
+    assert found["temperature"] == pytest.approx(0.5)
+    temperature = 0.5 * (ENTROPY - 0.4 * math.log(2))
+    assert found["loss"] == pytest.approx(
+        found["value_loss"] + found["policy_loss"] + temperature, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("fraction", "rises"), [(0.1, False), (0.99, True)])
+def test_the_temperature_rises_where_the_policy_has_too_little_entropy(build, fraction, rises):
+    learner, batch = soft(build, target_entropy_fraction=fraction)
+    learner.step(batch)
+    assert (learner.network().log_temperature.item() > math.log(0.5)) is rises
+
+
+def test_each_loss_pulls_only_at_parameters_of_its_own(build):
+    """The policy does not move the critics: where they are right, they stay."""
+    learner, batch = soft(build)
+    batch["discount"][:] = 0
+    for critic in learner.network().critics:
+        answer(critic, [7.0, 1.0])  # the target: 2 x 0.5
+    learner.step(batch)
+    for critic in learner.network().critics:
+        assert linear_layers(critic)[-1].bias.tolist() == [7.0, 1.0]
+    actor = linear_layers(learner.network().actor)[-1].bias.tolist()
+    assert actor[0] > math.log(1 / 4)
+    assert actor[1] < math.log(3 / 4)
+
+
+def test_targets_follow_the_critics_by_their_rate(build):
+    learner, batch = soft(build, target_rate=0.25)
+    network = learner.network()
+    learner.step(batch)
+    critic, target = (
+        linear_layers(part[0])[-1].bias for part in (network.critics, network.target_critics)
+    )
+    expected = 0.75 * torch.tensor([10.0, 30.0]) + 0.25 * critic
+    assert target.tolist() == pytest.approx(expected.tolist())
+
+
 # --- more actions than a byte has numbers ----------------------------------------------------
 
 MANY = tuple(np.linspace(-1, 1, 300))
@@ -281,8 +357,8 @@ def test_actions_beyond_a_byte_are_replayed_as_they_were_taken(build):
     assert batch["action"].max() > 255
     assert set(batch["action"]) <= set(columns["action"].ravel())
     learner = learner_of(algorithm)
-    answer(learner.network().af, range(300))  # an action's value is its number
-    assert float(learner._step(batch)["q_mean"]) == pytest.approx(batch["action"].mean())
+    answer(learner.network().parts["action"], range(300))  # an action's value is its number
+    assert float(learner.step(batch)["q_mean"]) == pytest.approx(batch["action"].mean())
 
 
 def test_actions_beyond_a_byte_are_learned_from_as_they_were_taken(build):

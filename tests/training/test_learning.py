@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from rsc.market.build import build_market
 from rsc.market.prices.sources import load_bars
 from rsc.market.splits import make_folds
 from rsc.trading.records import Policy, Split
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.trial.evaluation import evaluate, evaluate_baselines, greedy_decisions
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
 
 pytestmark = [
@@ -26,19 +27,23 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FEE = SLIPPAGE = 5e-4
-STEPS = {"dqn": 65_536, "ppo": 32_768}
+STEPS = {"dqn": 65_536, "ppo": 32_768, "sac": 65_536}
+OWN = {"dqn": {"epsilon_steps": 20_000}, "ppo": {"gae_lambda": 0.9}, "sac": {}}
 MOST_SECONDS = 120.0  # of one core, for a training that learns all there is to know
 
 
-def world_config(world, algorithm, seed, *, columns, bars=3000, world_seed=11, **training):
+def world_config(
+    world, algorithm, seed, *, columns, window=1, bars=3000, world_seed=11, **training
+):
     return config_from_mapping(
         RunConfig,
         {
             "seed": seed,
             "data": {"synthetic": {"kind": world, "bars": bars, "seed": world_seed}},
             "features": {
-                "window": 1,
+                "window": window,
                 "columns": columns,
                 "scaling": {"kind": "rolling", "window": 100},
             },
@@ -48,7 +53,7 @@ def world_config(world, algorithm, seed, *, columns, bars=3000, world_seed=11, *
                 "total_steps": STEPS[algorithm],
                 "hidden": [64, 64],
                 "gamma": 0.8,
-                **({"epsilon_steps": 20_000} if algorithm == "dqn" else {"gae_lambda": 0.9}),
+                **OWN[algorithm],
                 **training,
             },
             "resources": {"num_envs_per_env_runner": 64},
@@ -111,7 +116,7 @@ def trained_for_one_round():
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in (2, 3))])
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_a_clairvoyant_agent_earns_nine_tenths_of_the_best_possible(ray_session, algorithm, seed):
     columns = [{"kind": "column", "name": "signal"}]
     before = time.process_time()  # all of it happens in this process; a clock would see others
@@ -127,6 +132,25 @@ RETURNS = [{"kind": "log_return", "horizon": horizon} for horizon in (1, 5, 20)]
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    ("algorithm", "function", "parameters"),
+    [("ppo", "make_gru", {"units": 32}), ("sac", "Transformer", {"units": 16, "heads": 2})],
+)
+def test_a_network_of_ones_own_learns(ray_session, monkeypatch, algorithm, function, parameters):
+    """What the newest of four bars says is found by recurrence and by attention."""
+    monkeypatch.setenv("RSC_EXTENSIONS_DIR", str(EXAMPLES))
+    columns = [{"kind": "column", "name": "signal"}]
+    network = {
+        "kind": "custom",
+        "function": f"own_networks.py:{function}",
+        "parameters": parameters,
+    }
+    config = world_config("clairvoyant", algorithm, 1, columns=columns, window=4, network=network)
+    plan, market, decide = train(config)
+    result = evaluate(decide, plan, market, split=Split.TEST, iteration=1)
+    assert result.episode_return >= 0.9 * best_log_return(market, plan.fold.test[0])
+
+
 def test_nothing_is_found_in_random_walks(ray_session):
     sharpes = []
     for seed in range(24):
@@ -147,7 +171,7 @@ def test_nothing_is_found_in_random_walks(ray_session):
     assert statistic < 1.714
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_mean_reversion_is_learned_and_beats_every_baseline(ray_session, algorithm):
     config = world_config("mean_reversion", algorithm, 1, columns=RETURNS, bars=6000, world_seed=7)
     plan, market, decide = train(config)

@@ -15,7 +15,7 @@ import ray
 from training_runs import prepared, small_config
 
 from rsc.errors import RscError
-from rsc.training.trial.trial import build_algorithm
+from rsc.training.algorithms.registry import build_algorithm
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.xdist_group("fault")]
 

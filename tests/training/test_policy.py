@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ray.rllib.core.columns import Columns
 
 from rsc.training.algorithms.policy import action_scores, epsilon_greedy, greedy, sample_categorical
 
@@ -40,8 +39,8 @@ def test_the_same_generator_gives_the_same_actions():
 class Network(torch.nn.Linear):
     """A network of one layer, as narrow as a head."""
 
-    def forward_inference(self, batch):
-        return {Columns.ACTION_DIST_INPUTS: self(batch[Columns.OBS])}
+    def scores(self, observation):
+        return self(observation)
 
 
 def copy_at(array, offset):

@@ -13,14 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 DECISION = REPOSITORY / "docs/adr/0002-rllib-orchestrates-arrays-flow.md"
-MODULES = (
-    "algorithms.base",
-    "algorithms.dqn",
-    "algorithms.ppo",
-    "algorithms.env_runner",
-    "algorithms.learner",
-    "algorithms.replay_buffer",
-)
+ALGORITHMS = REPOSITORY / "rsc/training/algorithms"
 
 
 def is_private(name):
@@ -48,8 +41,8 @@ def names_of_rllib(cls):
 
 
 def our_classes():
-    for name in MODULES:
-        module = importlib.import_module(f"rsc.training.{name}")
+    for path in ALGORITHMS.glob("*.py"):
+        module = importlib.import_module(f"rsc.training.algorithms.{path.stem}")
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if cls.__module__ == module.__name__:
                 yield cls

@@ -73,7 +73,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("database", "runners"), SHAPES)
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 def test_every_shape_trains_records_and_verifies(trained, database, algorithm, runners):
     run = trained(database, algorithm, runners=runners)
     check_run(run)
@@ -83,6 +83,7 @@ def test_every_shape_trains_records_and_verifies(trained, database, algorithm, r
 LEARNED = {
     "dqn": {"q_mean", "epsilon"},
     "ppo": {"policy_loss", "value_loss", "entropy", "kl"},
+    "sac": {"policy_loss", "value_loss", "entropy", "q_mean", "temperature"},
 }
 
 
@@ -120,7 +121,7 @@ def check_run(run):
     assert counts["trading_operations"] >= counts["trades"]
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
 @pytest.mark.parametrize("runners", [0, 2])
 def test_the_same_config_and_seed_give_equal_records_also_with_a_learner_process(
     trained, algorithm, runners

@@ -32,10 +32,10 @@ def small_tree(algorithm: str = "dqn", *, runners: int = 0, learners: int = 0) -
         "hidden": [16],
         "rollout_fragment_length": 8,
     }
-    if algorithm == "dqn":
-        training |= {"batch_size": 64, "learning_starts": 512, "n_step": 3, "buffer_size": 4096}
-    else:
+    if algorithm == "ppo":
         training |= {"minibatch_size": 64, "epochs": 2}
+    else:
+        training |= {"batch_size": 64, "learning_starts": 512, "n_step": 3, "buffer_size": 4096}
     return {
         "name": "small",
         "seed": 5,

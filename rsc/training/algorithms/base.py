@@ -1,4 +1,4 @@
-"""The round: ask every env runner, wait, learn; the part DQN and PPO share.
+"""The round: ask every env runner, wait, learn; the part all algorithms share.
 
 A round asks all env runners with the same request, takes the answers in the order
 of the runners and hands the records on. Remote runners work on the next round while
@@ -38,7 +38,9 @@ from rsc.training.algorithms.env_runner import (
     episode_returns,
     replies_in,
 )
-from rsc.training.algorithms.learner import STATE_AFTER_UPDATE
+from rsc.training.algorithms.learner import STATE_AFTER_UPDATE, PointerLearner
+from rsc.training.algorithms.networks import PointerModule
+from rsc.training.algorithms.policy import Explore
 from rsc.training.algorithms.replay_buffer import Columns
 from rsc.training.trial_plan import TrialPlan
 
@@ -59,7 +61,14 @@ RecordSink = Callable[[RecordBatch], None]
 
 
 class ColumnarAlgorithm(Algorithm):
-    """Rounds of flat columns; a subclass implements :meth:`learn_from`."""
+    """Rounds of flat columns; a subclass implements :meth:`learn_from` and names its parts."""
+
+    module_class: type[PointerModule]
+    """Networks and how they score actions."""
+    learner_class: type[PointerLearner]
+    """Losses and gradient steps."""
+    explore: Explore
+    """How env runners choose actions by scores: a static function."""
 
     def setup(self, config: Any) -> None:
         """Build runners and learner, then our own counters."""
@@ -79,9 +88,6 @@ class ColumnarAlgorithm(Algorithm):
         self._pairs = self._weight_pairs()
         if self.env_runner is None:  # the first request carries weights, as every other does
             self._keep_for_runners(self.inference_weights())
-
-    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
-        """Build none: the ring of the subclass takes its place."""
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Leave recovery to the round that misses an answer: it knows the runner's state."""
@@ -144,7 +150,7 @@ class ColumnarAlgorithm(Algorithm):
         return False
 
     def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
-        """Learn from one round and return the learner's statistics (maybe none)."""
+        """Learn from one round and return what was measured, by name (maybe nothing)."""
         raise NotImplementedError
 
     @property
@@ -295,12 +301,12 @@ class ColumnarAlgorithm(Algorithm):
         self._weights = copy.deepcopy(weights) if fits else ray.put(weights)
 
     def _weight_pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]] | None:
-        """Return runner's and learner's parameters where both live in this process."""
+        """Return runner's and learner's weights, not copied, where both live in this process."""
         if self.env_runner is None or not self.learner_group.is_local:
             return None
-        source = dict(self._local_module().named_parameters())
-        target = dict(self.env_runner.module.named_parameters())
-        return [target[name].data for name in target], [source[name].data for name in target]
+        source = self._local_module().state_dict()
+        target = self.env_runner.module.state_dict()
+        return list(target.values()), [source[name] for name in target]
 
     def _local_module(self) -> Any:
         return self.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()  # noqa: SLF001
@@ -323,7 +329,7 @@ class ColumnarAlgorithm(Algorithm):
         spec = self.config.get_rl_module_spec(
             spaces={DEFAULT_MODULE_ID: spaces}, inference_only=True
         )
-        module = spec.build()
+        module = spec.build().eval()
         module.set_state(self.inference_weights()[DEFAULT_MODULE_ID])
         return module
 

@@ -6,10 +6,19 @@ resource that only its kind of pod offers, so a sampler never sits on a GPU's no
 
 from __future__ import annotations
 
-import ray
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from typing import Any
 
-from rsc.training.algorithms.env_runner import BatchEnvRunner, action_space, observation_space
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from rsc.training.algorithms.env_runner import (
+    BatchEnvRunner,
+    action_space,
+    observation_sizes,
+    observation_space,
+)
 from rsc.training.pods import LEARNER_RESOURCE, SAMPLER_RESOURCE
 from rsc.training.trial_plan import TrialPlan
 
@@ -18,13 +27,27 @@ _RESTART_DELAY_SECONDS = 5
 _PROBE_SECONDS = 5
 
 
-def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -> AlgorithmConfig:
-    """Set on an RLlib config what is the same for every algorithm.
+class PointerConfig(AlgorithmConfig):
+    """RLlib's settings, with the parts that our algorithm class names."""
+
+    def get_default_learner_class(self) -> Any:
+        """Return the algorithm's learner."""
+        return self.algo_class.learner_class
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Return the algorithm's networks."""
+        return RLModuleSpec(module_class=self.algo_class.module_class)
+
+
+def configure(
+    algorithm: type[Algorithm], plan: TrialPlan, market: ray.ObjectRef
+) -> AlgorithmConfig:
+    """Tell RLlib what to build.
 
     Parameters
     ----------
-    config : AlgorithmConfig
-        Config of an algorithm class of this package.
+    algorithm : type
+        A `ColumnarAlgorithm`.
     plan : TrialPlan
         What to do.
     market : ObjectRef
@@ -32,6 +55,7 @@ def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -
     """
     training, resources = plan.config.training, plan.config.resources
     matrix = ray.get(market)
+    config: AlgorithmConfig = PointerConfig(algo_class=algorithm)
     if plan.on_cluster:
         config = _place_on_pods(config)
     return (
@@ -59,6 +83,7 @@ def configure(config: AlgorithmConfig, plan: TrialPlan, market: ray.ObjectRef) -
             max_num_env_runner_restarts=100,
         )
         .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
+        .rl_module(model_config={"training": training, "sizes": observation_sizes(plan, matrix)})
         .debugging(seed=plan.seed % 2**31, log_level="ERROR")
         .training(lr=training.lr, gamma=training.gamma)
     )

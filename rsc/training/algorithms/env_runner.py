@@ -24,7 +24,6 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from rsc.config.training import DqnConfig
 from rsc.errors import RscError
 from rsc.market.matrix import Market
 from rsc.trading.environments.episodes import EpisodeSampler
@@ -36,12 +35,7 @@ from rsc.trading.records import (
     Split,
     training_episode_ids,
 )
-from rsc.training.algorithms.policy import (
-    Explore,
-    action_scores,
-    epsilon_greedy,
-    sample_categorical,
-)
+from rsc.training.algorithms.policy import Explore, action_scores
 from rsc.training.algorithms.replay_buffer import Columns, empty_columns
 from rsc.training.trial_plan import Stream, TrialPlan, account_keys, generator, seed_sequence
 
@@ -71,10 +65,19 @@ class Rollout:
     state: dict[str, Any]
 
 
+def observation_sizes(plan: TrialPlan, market: Market) -> dict[str, int]:
+    """Return bars of a window, numbers of each bar and numbers of an account, by name."""
+    return {
+        "window": plan.config.features.window,
+        "features": market.features.shape[1],
+        "account": account_size(plan.config.trading),
+    }
+
+
 def observation_space(plan: TrialPlan, market: Market) -> Box:
     """Return the space of a gathered observation: window x features + account, flat."""
-    size = plan.config.features.window * market.features.shape[1]
-    size += account_size(plan.config.trading)
+    sizes = observation_sizes(plan, market)
+    size = sizes["window"] * sizes["features"] + sizes["account"]
     return Box(-np.inf, np.inf, (size,), np.float32)
 
 
@@ -108,9 +111,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             plan.fold.train, config.episodes, account_keys(plan.seed, self._index, self._count)
         )
         self._rng = generator(plan.seed, Stream.EXPLORATION, self._index)
-        self._explore: Explore = (
-            epsilon_greedy if isinstance(config.training, DqnConfig) else sample_categorical
-        )
+        self._explore: Explore = self.config.algo_class.explore
         self._episode_numbers = np.zeros(self._count, np.int64)
         self._observation = np.empty(
             (self._count, observation_space(plan, self.market).shape[0]), np.float32
@@ -119,7 +120,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Build the network that chooses actions."""
         spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
-        self.module = spec.build()
+        self.module = spec.build().eval()
 
     def get_spaces(self) -> dict[str, tuple[Any, Any]]:
         """Return the spaces that RLlib builds modules from."""

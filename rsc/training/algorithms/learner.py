@@ -1,4 +1,4 @@
-"""What both learners share: pointers in, windows gathered beside the network.
+"""What all learners share: pointers in, windows gathered beside the network.
 
 A batch that reaches a learner holds market rows and account numbers; the learner
 keeps the matrix (outside the module, so it is neither shipped nor saved with the
@@ -29,12 +29,13 @@ STATE_AFTER_UPDATE = "state_after_update"
 
 
 class PointerLearner(TorchLearner):
-    """Base of the DQN and PPO learners; a subclass implements :meth:`learn`."""
+    """Base of the learners; a subclass implements :meth:`learn`."""
 
     def build(self) -> None:
         """Build the network and attach the shared market."""
         torch.set_num_threads(1)
         super().build()
+        self.network().make_target_networks()
         self.plan: TrialPlan = self.config.env_config["plan"]
         self.market: Market = ray.get(self.config.env_config["market"])
 
@@ -117,6 +118,10 @@ class PointerLearner(TorchLearner):
                 components=COMPONENT_RL_MODULE, inference_only=True
             )[COMPONENT_RL_MODULE]
         return result
+
+    def compute_loss_for_module(self, **_: Any) -> Any:
+        """Refuse: RLlib demands the method, and `update` never comes to it."""
+        raise NotImplementedError
 
     def get_progress(self) -> dict[str, Any]:
         """Return what RLlib's learner state leaves out."""

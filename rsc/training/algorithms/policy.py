@@ -1,8 +1,8 @@
-"""Actions from an RLModule: scores, then a choice.
+"""Actions from a network: scores, then a choice.
 
 One place turns observations into actions, for sampling and for evaluation, with
 random numbers from the caller's generator. A score is a Q-value (DQN) or a logit
-(PPO); the greedy action is its argmax either way, the first of equals.
+(PPO, SAC); the greedy action is its argmax either way, the first of equals.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.algorithms.dqn.dqn_learner import QF_PREDS
-from ray.rllib.core.columns import Columns
 
 # (scores float32 [K, actions], random generator, epsilon) -> actions int64 [K]
 Explore = Callable[[NDArray[np.float32], np.random.Generator, float], NDArray[np.int64]]
@@ -23,11 +21,7 @@ Explore = Callable[[NDArray[np.float32], np.random.Generator, float], NDArray[np
 def action_scores(module: Any, observation: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return Q-values or logits, shape (K, actions), of `observation`, shape (K, inputs)."""
     with torch.inference_mode():
-        batch = {Columns.OBS: torch.from_numpy(observation)}
-        if hasattr(module, "compute_q_values"):
-            scores = module.compute_q_values(batch)[QF_PREDS]
-        else:
-            scores = module.forward_inference(batch)[Columns.ACTION_DIST_INPUTS]
+        scores = module.scores(torch.from_numpy(observation))
     result: NDArray[np.float32] = scores.numpy()
     return result
 

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation on pointers: RLlib's PPO with our round and update.
+"""Proximal policy optimisation on pointers.
 
 Clipped surrogate, value loss and entropy bonus follow Schulman et al. 2017; the
 advantages are GAE (Schulman et al. 2016) over (T, accounts), bootstrapped where an
@@ -14,52 +14,42 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.algorithms.ppo.ppo import PPO, PPOConfig
-from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
-from ray.rllib.core.columns import Columns as RLlibColumns
 
-from rsc.config.training import PpoConfig
+from rsc.config.algorithms.ppo import PpoConfig
 from rsc.training.algorithms.base import ColumnarAlgorithm
 from rsc.training.algorithms.env_runner import Rollout
 from rsc.training.algorithms.learner import PointerLearner, mean_statistics
+from rsc.training.algorithms.networks import PointerModule
+from rsc.training.algorithms.policy import sample_categorical
 from rsc.training.algorithms.replay_buffer import Columns, join_accounts
 from rsc.training.trial_plan import Stream, generator
 
 
-class PointerPPOConfig(PPOConfig):
-    """RLlib's PPO settings, bound to our algorithm class."""
+class PpoModule(PointerModule):
+    """An actor and a critic that share nothing."""
 
-    def __init__(self, algo_class: Any = None) -> None:
-        super().__init__(algo_class=algo_class or PointerPPO)
+    def setup(self) -> None:
+        """Build the actor; in a learner the critic, too."""
+        self.actor_encoder = self.make_encoder()
+        if not self.inference_only:
+            self.critic_encoder = self.make_encoder()
+        self.pi = torch.nn.Linear(self.actor_encoder.size, self.action_space.n)
+        if not self.inference_only:
+            self.vf = torch.nn.Linear(self.critic_encoder.size, 1)
 
-    def set_training(self, training: PpoConfig) -> PointerPPOConfig:
-        """Translate our settings into RLlib's."""
-        runners = max(1, self.num_env_runners)
-        self.training(
-            # RLlib wants this to agree with what the runners deliver in a round.
-            train_batch_size_per_learner=runners
-            * self.num_envs_per_env_runner
-            * training.rollout_fragment_length,
-            minibatch_size=None,
-            use_kl_loss=False,
-            entropy_coeff=training.entropy_coefficient,
-            vf_loss_coeff=training.value_coefficient,
-            clip_param=training.clip,
-            lambda_=training.gae_lambda,
-        )
-        self.rl_module(
-            model_config={
-                "fcnet_hiddens": list(training.hidden),
-                "fcnet_activation": training.activation,
-                "head_fcnet_hiddens": [],
-                "vf_share_layers": False,
-            }
-        )
-        return self
+    def get_non_inference_attributes(self) -> list[str]:
+        """Leave the critic in the learner."""
+        return ["critic_encoder", "vf"]
 
-    def get_default_learner_class(self) -> Any:
-        """Return our learner."""
-        return PointerPPOLearner
+    def scores(self, observation: torch.Tensor) -> torch.Tensor:
+        """Return logits, (K, actions)."""
+        logits: torch.Tensor = self.pi(self.actor_encoder(observation))
+        return logits
+
+    def values(self, observation: torch.Tensor) -> torch.Tensor:
+        """Return the critic's values, (K,)."""
+        values: torch.Tensor = self.vf(self.critic_encoder(observation))[:, 0]
+        return values
 
 
 def generalised_advantages(
@@ -92,7 +82,7 @@ def generalised_advantages(
     return advantage
 
 
-class PointerPPOLearner(PointerLearner, PPOTorchLearner):
+class PpoLearner(PointerLearner):
     """Clipped surrogate over shuffled minibatches."""
 
     def build(self) -> None:
@@ -131,10 +121,8 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
         training, network = self._training, self.network()
         shape = (rows, -1)
         with torch.no_grad():
-            out = network.forward_train({RLlibColumns.OBS: observation})
-            old_logp = log_probability(out[RLlibColumns.ACTION_DIST_INPUTS], action)
-            value = network.compute_values({}, embeddings=out[RLlibColumns.EMBEDDINGS])
-            value = value.cpu().numpy().reshape(shape)
+            old_logp = log_probability(network.scores(observation), action)
+            value = network.values(observation).cpu().numpy().reshape(shape)
         ended = (columns["terminated"] | columns["truncated"]).reshape(shape)
         next_value = self._next_values(columns, value, ended)
         advantage = generalised_advantages(
@@ -162,7 +150,7 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
         at = np.flatnonzero(fresh.reshape(-1))
         with torch.no_grad():
             observation = self.observe(columns["next_row"][at], columns["next_account"][at])
-            values = self.network().compute_values({RLlibColumns.OBS: observation})
+            values = self.network().values(observation)
         following.reshape(-1)[at] = values.cpu().numpy()
         return following
 
@@ -175,13 +163,12 @@ class PointerPPOLearner(PointerLearner, PPOTorchLearner):
         target: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         training, network = self._training, self.network()
-        out = network.forward_train({RLlibColumns.OBS: observation})
-        logits = out[RLlibColumns.ACTION_DIST_INPUTS].log_softmax(1)
+        logits = network.scores(observation).log_softmax(1)
         log_ratio = logits.gather(1, action[:, None])[:, 0] - old_logp
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1 - training.clip, 1 + training.clip)
         policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
-        value = network.compute_values({}, embeddings=out[RLlibColumns.EMBEDDINGS])
+        value = network.values(observation)
         value_loss = torch.nn.functional.mse_loss(value, target)
         entropy = -(logits.exp() * logits).sum(1).mean()
         loss = (
@@ -213,13 +200,12 @@ def log_probability(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     return logits.log_softmax(1).gather(1, action[:, None])[:, 0]
 
 
-class PointerPPO(ColumnarAlgorithm, PPO):
+class Ppo(ColumnarAlgorithm):
     """PPO over rounds of flat columns."""
 
-    @classmethod
-    def get_default_config(cls) -> PointerPPOConfig:
-        """Return the config class of this algorithm."""
-        return PointerPPOConfig()
+    module_class = PpoModule
+    learner_class = PpoLearner
+    explore = staticmethod(sample_categorical)
 
     def learn_from(self, replies: list[Rollout]) -> dict[str, float]:
         """Learn from exactly this round, then forget it."""

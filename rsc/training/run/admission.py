@@ -64,12 +64,14 @@ def resumed_config(store: SqlRunStore, run_id: str, given: RunConfig | None) -> 
     stored = config_from_mapping(
         RunConfig, run_configuration(store.engine, run_id), where=f"run {run_id}"
     )
-    if given is not None and given != stored:
+    if given is None:
+        return stored
+    if config_mapping(given) != config_mapping(stored):
         raise UserError(
             f"run {run_id} was begun with another configuration than the file given",
             f"`rsc train --resume {run_id}` takes the run's own; train a new run to change it.",
         )
-    return stored
+    return given  # it knows the files beside the run file
 
 
 def known_run(store: SqlRunStore, run_id: str) -> RunRow | None:

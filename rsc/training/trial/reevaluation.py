@@ -23,12 +23,12 @@ from rsc.store.schema.engine import check_schema, create_engine
 from rsc.store.states import CheckpointKind
 from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.records import Split
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of, restore, standing
 from rsc.training.checkpoints.remote import fetch_checkpoint
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import local_ray
 from rsc.training.trial.evaluation import Evaluation, evaluate, greedy_decisions
-from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
 
 

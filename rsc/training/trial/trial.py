@@ -13,13 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import ray
 
 from rsc.analysis.selection import is_better
-from rsc.config.training import DqnConfig
 from rsc.errors import TemporaryError, UserError
 from rsc.market.matrix import Market
 from rsc.store.runs.rows import IterationRow, ResumePoint
@@ -28,16 +26,13 @@ from rsc.trading.performance.metrics import Performance
 from rsc.trading.performance.series import span
 from rsc.trading.records import Policy, RecordBatch, Split
 from rsc.training.algorithms.base import ColumnarAlgorithm
-from rsc.training.algorithms.configuration import configure
-from rsc.training.algorithms.dqn import PointerDQNConfig
-from rsc.training.algorithms.ppo import PointerPPOConfig
+from rsc.training.algorithms.registry import build_algorithm
 from rsc.training.checkpoints.local import restore
 from rsc.training.progress import EvaluationProgress, IterationProgress, ProgressListener
 from rsc.training.recording import FLUSH_SECONDS, Recorder
 from rsc.training.trial.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
 from rsc.training.trial.judgement_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
-from rsc.training.trial_plan import TrialPlan
 
 # A checkpoint that may be left out is not worth waiting for a database that is away.
 _OPTIONAL_FLUSH_SECONDS = 5.0
@@ -99,16 +94,6 @@ class Selection:
             return True
         self.evaluations_since_best += 1
         return False
-
-
-def build_algorithm(plan: TrialPlan, market: ray.ObjectRef) -> ColumnarAlgorithm:
-    """Build the configured algorithm with its runners and its learner."""
-    training = plan.config.training
-    config: Any = PointerDQNConfig() if isinstance(training, DqnConfig) else PointerPPOConfig()
-    algorithm: ColumnarAlgorithm = (
-        configure(config, plan, market).set_training(training).build_algo()
-    )
-    return algorithm
 
 
 class Trial:

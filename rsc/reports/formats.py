@@ -1,6 +1,6 @@
 """Numbers and dates as people read them: thousands separated, a real minus, – for null.
 
-Percentages exist only here: everywhere else a fraction is a fraction. A formatter takes
+For the page; `rsc.cli.terminal.numbers` has the plain forms of the terminal. A formatter takes
 one number and returns text; whether the number is defined is the caller's business.
 """
 

@@ -36,7 +36,7 @@ def ratio_with_interval(value: float | None, low: float | None, high: float | No
 
 
 def count(value: float | None) -> str:
-    """Return a count with thousands separated by thin spaces' plain cousin, ``12 345``."""
+    """Return a count with a space between thousands, e.g. ``12 345``."""
     return NOTHING if _undefined(value) else f"{round(_number(value)):,}".replace(",", " ")
 
 

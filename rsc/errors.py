@@ -9,6 +9,20 @@ one sentence; the hint says what to do.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the program's exit says to a shell, a script or Kubernetes."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    CHECK_FAILED = 3
+    TEMPORARY = 4
+    START_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: a managed start that may go on later
+    INTERRUPTED = 130  # what a shell makes of SIGINT
+
 
 class RscError(Exception):
     """Base of every failure that ``rsc`` explains.
@@ -21,7 +35,7 @@ class RscError(Exception):
         What to do about it.
     """
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -40,10 +54,10 @@ class UserError(RscError):
 class CheckFailedError(RscError):
     """A check ran to its end and found something wrong (exit 3)."""
 
-    exit_code = 3
+    exit_code = ExitCode.CHECK_FAILED
 
 
 class TemporaryError(RscError):
     """Something outside is away; the same command may work later (exit 4)."""
 
-    exit_code = 4
+    exit_code = ExitCode.TEMPORARY

@@ -15,6 +15,7 @@ import typer
 import yaml
 
 from rsc.cli.app import app
+from rsc.cli.lazy_group import load_command
 from rsc.config.load import load_run_config
 
 REPOSITORY = Path(__file__).parents[1]
@@ -50,10 +51,12 @@ def command_lines(page, program):
 def wrong_in(words):
     """Return the words of an rsc command line that rsc does not know."""
     command, rest = typer.main.get_command(app), list(words[1:])
+    load = load_command
     while rest and hasattr(command, "commands"):
         if rest[0] not in command.commands:
             return rest[:1] if not rest[0].startswith("-") else options_unknown(command, rest)
-        command = command.commands[rest.pop(0)]
+        command = load(rest.pop(0))
+        load = getattr(command, "commands", {}).get
     return options_unknown(command, rest)
 
 

@@ -156,3 +156,7 @@ class ReportData:
     periods_per_year: float
     splits: tuple[SplitRecords, ...]
     learning: tuple[LearningCurve, ...]
+
+    def split(self, split: Split) -> SplitRecords | None:
+        """Return the records of one split; None where it was not judged."""
+        return next((found for found in self.splits if found.split is split), None)

@@ -17,11 +17,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from rsc.analysis.run_prices import recorded_prices
 from rsc.audit.chunks import Chunk
 from rsc.audit.fill_checks import signed_units
 from rsc.audit.findings import Findings, unequal
 from rsc.audit.verify import ReplayFunction
 from rsc.market.matrix import Market
+from rsc.store.runs.queries import RunRow
 from rsc.store.schema.columns import EPISODES, OPERATIONS, STEPS, RecordTable
 from rsc.trading.records import Cause
 from rsc.trading.rules import TradingConfig
@@ -33,6 +35,18 @@ _BPS = 10_000.0
 _DAY_NANOSECONDS = 86_400e9
 _CLOSINGS = (Cause.RUIN, Cause.MAX_DRAWDOWN, Cause.END)  # at the close, tradable or not
 _LEVELS = (Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.LIQUIDATION)
+
+
+def replay_function(run: RunRow) -> ReplayFunction:
+    """Return the function that derives the values of a run, on the prices it was trained on.
+
+    Raises
+    ------
+    UserError
+        The prices were changed since.
+    """
+    prices = recorded_prices(run, "verify without --replay")
+    return replayer(prices.market(prices.folds[0]), prices.config.trading)
 
 
 def replayer(market: Market, trading: TradingConfig) -> ReplayFunction:

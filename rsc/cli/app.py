@@ -11,43 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import inspect
 import os
 import select
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from rsc.cli.commands import (
-    cancel,
-    compare,
-    config,
-    data,
-    database,
-    evaluate,
-    logs,
-    plan,
-    preflight,
-    report,
-    reset,
-    runs,
-    status,
-    stop,
-    submit,
-    train,
-    verify,
-)
+from rsc.cli.lazy_group import LazyGroup
 from rsc.cli.terminal.options import examples
 from rsc.cli.terminal.output import print_error, print_json, say
-from rsc.errors import RscError, UserError
+from rsc.errors import ExitCode, RscError, UserError
+from rsc.log import wrong_setting
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _ROOM_HINT = "Free some space, or write it elsewhere."
 
@@ -56,6 +35,7 @@ _UsageError = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="rsc",
+    cls=LazyGroup,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -70,10 +50,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
         sys.stdout.write(f"rsc {version('rsc')}\n")
-        raise typer.Exit(EXIT_OK)
+        raise typer.Exit(ExitCode.OK)
 
 
 @app.callback()
@@ -90,42 +68,8 @@ def root(
     ] = False,
 ) -> None:
     """Train trading agents with reinforcement learning, keep every fact, judge honestly."""
-    from rsc.log import wrong_setting
-
     if wrong := wrong_setting(os.environ):
         raise UserError(wrong, "Change the variable, or unset it.")
-
-
-train.register(app)
-stop.register(app)
-evaluate.register(app)
-runs.register(app)
-compare.register(app)
-verify.register(app)
-report.register(app)
-reset.register(app)
-data.register(app)
-preflight.register(app)
-config.register(app)
-database.register(app)
-plan.register(app)
-submit.register(app)
-status.register(app)
-logs.register(app)
-cancel.register(app)
-
-
-def _unwrap_help(group: typer.Typer) -> None:
-    """Let help text break where the terminal ends, not where the source does."""
-    for command in group.registered_commands:
-        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
-        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
-    for child in group.registered_groups:
-        if child.typer_instance is not None:
-            _unwrap_help(child.typer_instance)
-
-
-_unwrap_help(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,9 +96,9 @@ def _run(words: list[str]) -> int:
     command = typer.main.get_command(app)
     code = command.main(args=words, prog_name="rsc", standalone_mode=False)
     sys.stdout.flush()
-    if code == EXIT_INTERRUPTED:  # typer's word for Ctrl-C
+    if code == ExitCode.INTERRUPTED:  # typer's word for Ctrl-C
         raise KeyboardInterrupt
-    return code if isinstance(code, int) else EXIT_OK
+    return code if isinstance(code, int) else ExitCode.OK
 
 
 @contextlib.contextmanager
@@ -181,7 +125,7 @@ def _answer_broken_pipe(error: BrokenPipeError | SystemExit, held: int | None) -
     if held is None or not _reader_left(held):
         raise broken
     _silence_stdout()
-    return EXIT_OK
+    return ExitCode.OK
 
 
 def _reader_left(descriptor: int) -> bool:
@@ -193,7 +137,7 @@ def _reader_left(descriptor: int) -> bool:
 def _explain(error: BaseException, *, as_json: bool) -> int:
     """Say what went wrong, once, and return the exit code for it, even if nobody can hear it."""
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else EXIT_FAILED
+        return error.code if isinstance(error.code, int) else ExitCode.FAILED
     message, hint, code = _words_for(error)
     if not message:
         return code
@@ -213,40 +157,44 @@ def _words_for(error: BaseException) -> tuple[str, str, int]:
     if isinstance(error, RscError):
         return error.message, error.hint, error.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted", "", EXIT_INTERRUPTED
+        return "interrupted", "", ExitCode.INTERRUPTED
     if isinstance(error, _UsageError):
         return _usage_words(error)
     if isinstance(error, MemoryError):
-        return "out of memory", "Use fewer accounts, bars or env runners.", EXIT_FAILED
+        return "out of memory", "Use fewer accounts, bars or env runners.", ExitCode.FAILED
     return _unexpected(error)
 
 
 def _words_for_files(error: OSError) -> tuple[str, str, int]:
     if isinstance(error, PermissionError) and error.filename is not None:
-        return f"{error.filename} may not be used by this user", "Check its rights.", EXIT_FAILED
+        return (
+            f"{error.filename} may not be used by this user",
+            "Check its rights.",
+            ExitCode.FAILED,
+        )
     if error.errno in _NO_ROOM and error.filename is None and _stdout_is_full():
         _silence_stdout()
         reason = os.strerror(error.errno).lower()
-        return f"the output could not be written: {reason}", _ROOM_HINT, EXIT_FAILED
+        return f"the output could not be written: {reason}", _ROOM_HINT, ExitCode.FAILED
     return _unexpected(error)
 
 
 def _unexpected(error: BaseException) -> tuple[str, str, int]:
     text = " ".join(str(error).split()) or "no message"
     message = f"unexpected {type(error).__name__}: {text}"
-    return message, "This is a bug in rsc: run again with --debug and report it.", EXIT_FAILED
+    return message, "This is a bug in rsc: run again with --debug and report it.", ExitCode.FAILED
 
 
 def _usage_words(error: BaseException) -> tuple[str, str, int]:
     if type(error).__name__ == "NoArgsIsHelpError":
         say(str(getattr(error, "message", error)))  # the help page itself
-        return "", "", EXIT_USAGE
+        return "", "", ExitCode.USAGE
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "rsc"
     format_message = getattr(error, "format_message", None)
     message = format_message() if callable(format_message) else str(error)
     message = message[:1].lower() + message[1:].rstrip(".")
-    return message, f"{command} --help shows what it takes.", EXIT_USAGE
+    return message, f"{command} --help shows what it takes.", ExitCode.USAGE
 
 
 def _stdout_is_full() -> bool:

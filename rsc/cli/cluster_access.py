@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from rsc.cluster.api.client import Cluster
+from rsc.cluster.api.client import connect as connect_to
+from rsc.cluster.manifest.source import read_manifest, shipped_manifest
 from rsc.errors import UserError
-
-if TYPE_CHECKING:
-    from rsc.cluster.api.client import Cluster
-
-CLUSTER_PANEL = "Cluster"
 
 NamespaceOption = Annotated[
     str | None,
@@ -80,20 +79,14 @@ ClusterRunArgument = Annotated[
 
 def connect(namespace: str | None, context: str | None) -> Cluster:
     """Return the cluster that is meant; the library is loaded only here."""
-    from rsc.cluster.api.client import connect as connect_to
-
     return connect_to(namespace, context)
 
 
 def read_documents(manifest: str | None) -> tuple[dict[str, Any], ...]:
     """Return the objects of a manifest: a file's, stdin's, or the shipped ones."""
-    from rsc.cluster.manifest.source import read_manifest, shipped_manifest
-
     if manifest is None:
         return read_manifest(shipped_manifest(), "the shipped manifest")
     if manifest == "-":
-        import sys
-
         return read_manifest(sys.stdin.read(), "stdin")
     try:
         text = Path(manifest).read_text(encoding="utf-8")

@@ -13,18 +13,21 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from rsc import api
 from rsc.cli.terminal.output import say
-from rsc.errors import RscError, TemporaryError, UserError
+from rsc.cli.terminal.progress import progress_listener
+from rsc.config.run import RunConfig
+from rsc.errors import ExitCode, RscError, TemporaryError, UserError
+from rsc.s3 import is_object_uri, write_object
+from rsc.store.lease import SupersededError
+from rsc.training.checkpoints.storage import Storage
+from rsc.training.run.results import RunResult
+from rsc.training.run.stopping import StopController
 
-if TYPE_CHECKING:
-    from rsc.config.run import RunConfig
-    from rsc.training.run.results import RunResult
-
-EXIT_RESUME_ME = 75
 MANAGED_PANEL = "Managed starts"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -92,7 +95,7 @@ DatabaseWaitOption = Annotated[
 class RetryableExitError(RscError):
     """The same start may go on later (exit 75)."""
 
-    exit_code = EXIT_RESUME_ME
+    exit_code = ExitCode.START_AGAIN
 
 
 def require_run_id(run_id: str) -> str:
@@ -131,15 +134,12 @@ def train_managed_run(
     RetryableExitError
         The same start may go on later (exit 75).
     """
-    from rsc.cli.terminal.progress import progress_listener
-    from rsc.store.lease import SupersededError
-    from rsc.training.run.stopping import StopController
-
     watch = StopController(managed=True, progress=progress_listener(quiet=quiet))
     again = "The same command goes on from its last checkpoint."
     with driver_pid():
         watch.listen_again()
         try:
+            # Ray takes seconds to load: signals are heard before.
             from rsc.training.run.attempt import Placement
             from rsc.training.run.run import train_managed
 
@@ -181,20 +181,11 @@ def driver_pid() -> Iterator[None]:
 
 def keep_report(run_id: str, database: str | None, storage: str) -> None:
     """Write the report beside the checkpoints where these are in an object store."""
-    from rsc.s3 import is_object_uri, write_object
-
     if not is_object_uri(storage):
         return
-    from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
-    from rsc.reports.html import render_report
-    from rsc.training.checkpoints.storage import Storage
-
     uri = Storage(storage).report_uri(run_id)
     try:
-        with open_records(database) as records:
-            page = render_report(load_report(records.engine, run_id))
-        write_object(uri, page.encode())
+        write_object(uri, api.report_page(run_id, database=database).encode())
     except RscError as error:  # the run is complete; its report can be made at any time
         say(f"the report was not written: {error.message}")
         return

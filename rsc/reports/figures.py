@@ -16,11 +16,12 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from rsc.analysis.paths import PolicyPath
 from rsc.analysis.run_data import LearningCurve
 from rsc.reports import palette
 from rsc.reports.canvas import MARGIN, Panel, panel_figure, panel_legend
 from rsc.reports.palette import STYLES
-from rsc.reports.paths import PolicyPath, thinned
+from rsc.reports.paths import thinned
 from rsc.trading.records import Policy, Side
 
 _FOLD_DASHES = ("solid", "dash", "dot", "dashdot")

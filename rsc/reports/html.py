@@ -18,18 +18,19 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from rsc.analysis.judgement import judged
+from rsc.analysis.paths import policy_path
 from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.reports import formats, summary
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
 from rsc.reports.palette import DARK, STYLES
-from rsc.reports.paths import CalendarYear, calendar, policy_path
+from rsc.reports.paths import CalendarYear, calendar
 from rsc.reports.tables import (
     CostRow,
     MetricTable,
     TradeRow,
     cost_rows,
     extreme_trades,
-    judged,
     last_trades,
     metric_table,
     trade_rows,

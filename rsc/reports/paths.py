@@ -1,8 +1,7 @@
-"""What happened to an account over time, as the arrays that charts and calendars need.
+"""Paths as charts and calendars need them.
 
-Folds of one split are joined into one path as docs/performance-metrics.md joins them:
-returns one after the other, values compounded. Long paths are thinned for drawing only,
-keeping the extremes of every bucket, so that no drawdown disappears from a picture.
+Long paths are thinned for drawing only, keeping the extremes of every bucket, so that no
+drawdown disappears from a picture.
 """
 
 from __future__ import annotations
@@ -13,61 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.analysis.run_data import SplitRecords
-from rsc.trading.performance.drawdowns import drawdowns
-from rsc.trading.performance.series import series_of_records
-from rsc.trading.records import Policy
+from rsc.analysis.paths import PolicyPath
 
 DRAWN_POINTS = 3000  # more than a wide screen has pixels for one line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyPath:
-    """One policy on one instrument over a split, T bars.
-
-    Attributes
-    ----------
-    policy : Policy
-        Who decided.
-    timestamp : ndarray of int64, shape (T + 1,)
-        Nanoseconds since 1970 UTC; the first is the close before the first step.
-    value, drawdown, exposure : ndarray of float64, shape (T + 1,)
-        Portfolio value, its distance below the peak (<= 0), position value over
-        portfolio value (0 at the first; NaN where there is no equity).
-    price : ndarray of float64, shape (T + 1,)
-        Closes; NaN at the first.
-    fold_starts : ndarray of int64
-        Timestamps at which the second and later folds begin.
-    """
-
-    policy: Policy
-    timestamp: NDArray[np.int64]
-    value: NDArray[np.float64]
-    drawdown: NDArray[np.float64]
-    exposure: NDArray[np.float64]
-    price: NDArray[np.float64]
-    fold_starts: NDArray[np.int64]
-
-
-def policy_path(records: SplitRecords, policy: Policy, instrument: int) -> PolicyPath:
-    """Return the path of one policy on one instrument; it must have a completed episode."""
-    own = records.only(policy, instrument)
-    series = series_of_records(own.episodes, own.steps, own.trades)
-    order = np.lexsort((own.episodes["episode_id"], own.episodes["start_timestamp"]))
-    episodes = own.episodes[order]
-    position = {int(identity): place for place, identity in enumerate(episodes["episode_id"])}
-    places = np.array([position[int(identity)] for identity in own.steps["episode_id"]])
-    steps = own.steps[np.lexsort((own.steps["step_index"], places))]
-    first = episodes["start_timestamp"][:1]
-    return PolicyPath(
-        policy=policy,
-        timestamp=np.concatenate([first, steps["timestamp"]]),
-        value=series.values,
-        drawdown=np.minimum(drawdowns(series.values), 0.0),
-        exposure=np.concatenate([[0.0], steps["exposure"]]),
-        price=np.concatenate([[np.nan], steps["price"]]),
-        fold_starts=episodes["start_timestamp"][1:],
-    )
 
 
 def thinned(values: NDArray[np.float64], limit: int = DRAWN_POINTS) -> NDArray[np.int64]:

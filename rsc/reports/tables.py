@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rsc.analysis.run_data import SplitRecords
 from rsc.reports import formats
 from rsc.reports.palette import STYLES
-from rsc.trading.performance.metrics import Performance, performance_of_records
+from rsc.trading.performance.metrics import Performance
 from rsc.trading.records import Cause, Policy, Side
 
 Formatter = Callable[[float], str]
@@ -112,17 +112,6 @@ _METRICS: dict[str, tuple[tuple[str, str, str, Formatter], ...]] = {
         ("time_in_market", "Time in market", "share of closes with a position", formats.percent),
     ),
 }  # fmt: skip
-
-
-def judged(records: SplitRecords, periods_per_year: float) -> dict[Policy, Performance]:
-    """Return the performance of every policy of a split, over all folds and instruments."""
-    found = {}
-    for policy in records.policies:
-        own = records.only(policy)
-        found[policy] = performance_of_records(
-            own.episodes, own.steps, own.trades, periods_per_year=periods_per_year
-        ).shown()
-    return found
 
 
 def metric_table(performances: dict[Policy, Performance]) -> MetricTable:

@@ -10,8 +10,8 @@ import sys
 import pytest
 from recorded_runs import EXAMPLE, record_run
 
-from rsc.cli.database_access import resolve_run
-from rsc.cli.run_progress import Recorded, read_recorded, read_states
+from rsc.analysis.database import resolve_run
+from rsc.analysis.state import Recorded, read_recorded, read_states
 from rsc.errors import UserError
 from rsc.store.states import RunState
 

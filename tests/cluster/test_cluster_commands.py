@@ -143,7 +143,7 @@ def test_a_watched_run_that_failed_is_one_document_with_json(folder, capsys, mon
         prices={},
     )
     (folder / "kubeconfig").write_text(KUBECONFIG)
-    monkeypatch.setattr("rsc.cluster.runs.observe.find_rayjob", lambda *_: found.observed.rayjob)
+    monkeypatch.setattr(status, "find_rayjob", lambda *_: found.observed.rayjob)
     monkeypatch.setattr(status, "_watch", lambda *_, **__: found)
     code = main(["status", "x", "--watch", "--json"])
     captured = capsys.readouterr()

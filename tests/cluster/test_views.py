@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import pytest
 from observations import read
 
+from rsc.analysis.state import Recorded
 from rsc.cli.commands import status
-from rsc.cli.run_progress import Recorded
 from rsc.cluster.api.errors import ForbiddenError, explain_failure, is_absence
 from rsc.cluster.diagnosis.driver_log import read_progress
 from rsc.cluster.observed import Observed
@@ -183,7 +183,7 @@ def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch
     runs = tuple({**_run(f"a-{i}", str(i)), "status": status_} for i in (1, 2, 3))
     assert [phase for _, phase in status._phases(runs, None)] == ["ended"] * 3
     states = {"1": "completed", "2": "cancelled"}
-    monkeypatch.setattr("rsc.cli.run_progress.read_states", lambda database: states)
+    monkeypatch.setattr("rsc.cli.commands.status.read_states", lambda database: states)
     known = [phase for _, phase in status._phases(runs, "sqlite://")]
     assert known == ["completed", "cancelled", "ended"]
 

@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rsc.analysis.judgement import judged
+from rsc.analysis.paths import PolicyPath, policy_path
 from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
 from rsc.reports.figures import learning_figure, split_figure, trade_figure
 from rsc.reports.palette import STYLES
-from rsc.reports.paths import PolicyPath, calendar, policy_path, thinned
+from rsc.reports.paths import calendar, thinned
 from rsc.reports.summary import early_ends, findings, headlines
 from rsc.reports.tables import (
     cost_rows,
     extreme_trades,
-    judged,
     last_trades,
     metric_table,
     sharpe_text,

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from report_examples import LOOK_BACKS, TEST, VALIDATION, momentum, run_agent, sp500
 
+from rsc.analysis.judgement import judged
 from rsc.analysis.load import comparable, load_report
 from rsc.analysis.run_data import ReportData
 from rsc.config.load import config_digest, config_mapping
@@ -19,7 +20,6 @@ from rsc.market.matrix import Market
 from rsc.market.prices.sources import DataConfig, SourceConfig
 from rsc.market.splits import BarRange
 from rsc.reports.html import render_report
-from rsc.reports.tables import judged
 from rsc.store.runs.rows import (
     CheckpointRow,
     EvaluationRow,

@@ -7,22 +7,21 @@ from typing import Annotated
 import typer
 
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ClusterRunArgument,
     ContextOption,
     NamespaceOption,
     connect,
 )
 from rsc.cli.terminal.options import ExactOption, JsonOption, examples
-from rsc.cli.terminal.output import print_json, say
+from rsc.cli.terminal.output import emit, say
+from rsc.cluster.observed import run_id_of
+from rsc.cluster.runs.cancellation import cancel as cancel_run
+from rsc.cluster.runs.observe import find_rayjob
+
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples("rsc cancel last", "rsc cancel 20261122-18 --timeout 300")
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(cancel)
-
-
+@app.command(epilog=examples("rsc cancel last", "rsc cancel 20261122-18 --timeout 300"))
 def cancel(
     run: ClusterRunArgument,
     timeout: Annotated[
@@ -44,14 +43,8 @@ def cancel(
 
     A run whose driver never started has recorded nothing: its RayJob is deleted.
     """
-    from rsc.cluster.observed import run_id_of
-    from rsc.cluster.runs.cancellation import cancel as cancel_run
-    from rsc.cluster.runs.observe import find_rayjob
-
     cluster = connect(namespace, context)
     rayjob = find_rayjob(cluster, run, exact=exact)
     outcome = cancel_run(cluster, rayjob, seconds=timeout, say=say)
-    if json:
-        print_json({"run_id": run_id_of(rayjob), "outcome": outcome})
-        return
-    say(f"run {run_id_of(rayjob)}: {outcome}")
+    document = {"run_id": run_id_of(rayjob), "outcome": outcome}
+    emit(document, lambda: say(f"run {run_id_of(rayjob)}: {outcome}"), json=json)

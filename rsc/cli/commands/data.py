@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 
 from rsc.cli.terminal.numbers import count, percent
 from rsc.cli.terminal.options import (
     EXIT_CODES,
-    PREPARE_PANEL,
     FileArgument,
     JsonOption,
     OverrideOption,
     examples,
 )
-from rsc.cli.terminal.output import Column, number_column, print_json, print_table, say
+from rsc.cli.terminal.output import Column, emit, number_column, print_table, say
+from rsc.config.load import load_run_config
+from rsc.config.run import RunConfig
+from rsc.config.validation_errors import problems
+from rsc.errors import UserError
+from rsc.market.prices.bars import Bars, check_bars
+from rsc.market.prices.publish import publish as publish_files
+from rsc.market.prices.sources import SourceConfig, load_bars
+from rsc.training.trial.data_checks import prepare
 
-if TYPE_CHECKING:
-    from rsc.config.run import RunConfig
-    from rsc.market.prices.bars import Bars
-    from rsc.market.prices.sources import SourceConfig
-
-_app = typer.Typer(no_args_is_help=True, help="Check, describe and publish prices.")
+app = typer.Typer(
+    name="data", no_args_is_help=True, help="Check, describe and publish prices.", epilog=EXIT_CODES
+)
 _PROOF_SAMPLES = 8
 # The words of rsc.market.prices.bars, which loads pandas.
 _BarLabel = Literal["right", "left"]
@@ -34,12 +39,7 @@ _OPTIONS = ("columns", "--column"), ("maximum_gap_days", "--maximum-gap-days")
 _SPLIT_NAMES = ("train", "validation", "test")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group to the program."""
-    app.add_typer(_app, name="data", rich_help_panel=PREPARE_PANEL, epilog=EXIT_CODES)
-
-
-@_app.command(
+@app.command(
     epilog=examples(
         "rsc data check examples/04-own-prices.yaml",
         "rsc data check my.yaml --set data.sources.0.uri=s3://bucket/prices.parquet",
@@ -50,31 +50,28 @@ def check(file: FileArgument, override: OverrideOption = None, *, json: JsonOpti
 
     Everything training would refuse is refused here, in seconds and without training.
     """
-    from rsc.config.load import load_run_config
-
     config = load_run_config(file, override or ())
     document = _checked(config)
-    if json:
-        print_json(document)
-        return
-    _print_folds(document["folds"])
-    _print_warnings(document["instruments"])
-    say(f"{file}: prices, features and splits are sound; no feature looks ahead")
+
+    def render() -> None:
+        _print_folds(document["folds"])
+        _print_warnings(document["instruments"])
+        say(f"{file}: prices, features and splits are sound; no feature looks ahead")
+
+    emit(document, render, json=json)
 
 
-@_app.command(epilog=examples("rsc data describe examples/01-first-run.yaml"))
+@app.command(epilog=examples("rsc data describe examples/01-first-run.yaml"))
 def describe(
     file: FileArgument, override: OverrideOption = None, *, json: JsonOption = False
 ) -> None:
     """Show the instruments of FILE: bars, dates, periods per year, stale opens, digest."""
-    from rsc.config.load import load_run_config
-    from rsc.market.prices.sources import load_bars
-
     config = load_run_config(file, override or ())
     instruments = [_facts(bars, config) for bars in load_bars(config.data)]
-    if json:
-        print_json({"instruments": instruments})
-        return
+    emit({"instruments": instruments}, lambda: _print_instruments(instruments), json=json)
+
+
+def _print_instruments(instruments: list[dict[str, Any]]) -> None:
     columns = (
         Column("instrument"),
         number_column("bars"),
@@ -87,7 +84,7 @@ def describe(
     _print_warnings(instruments)
 
 
-@_app.command(
+@app.command(
     epilog=examples(
         "rsc data publish SP500=builtin:sp500 s3://bucket/prices/v1",
         "rsc data publish spy.parquet qqq.parquet s3://bucket/prices/2026-11",
@@ -133,8 +130,6 @@ def publish(
     Every file is what training would accept. A run file names the manifest (data.manifest) and
     then trains on exactly these bytes: the manifest holds the SHA-256 of each file.
     """
-    from rsc.market.prices.publish import publish as publish_files
-
     settings: dict[str, Any] = {
         "bar_label": bar_label,
         "price_adjustment": price_adjustment,
@@ -145,14 +140,11 @@ def publish(
     sources = [_source(text, settings) for text in files]
     uri, manifest = publish_files(sources, destination, replace=replace)
     rows = manifest.model_dump(mode="json")["files"]
-    if json:
-        print_json({"manifest": uri, "files": rows})
-        return
-    _print_published(rows)
-    say(f"published; a run file reads them with\n\ndata:\n  manifest: {uri}")
+    document = {"manifest": uri, "files": rows}
+    emit(document, lambda: _print_published(rows, uri), json=json)
 
 
-def _print_published(rows: list[dict[str, Any]]) -> None:
+def _print_published(rows: list[dict[str, Any]], uri: str) -> None:
     columns = (
         Column("instrument"),
         number_column("bars"),
@@ -167,16 +159,11 @@ def _print_published(rows: list[dict[str, Any]]) -> None:
             for row in rows
         ],
     )
+    say(f"published; a run file reads them with\n\ndata:\n  manifest: {uri}")
 
 
 def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
     """Return the source that FILE or NAME=FILE means."""
-    from pydantic import ValidationError
-
-    from rsc.config.validation_errors import problems
-    from rsc.errors import UserError
-    from rsc.market.prices.sources import SourceConfig
-
     name, equals, uri = text.partition("=")
     # A name has no slash; a path or URI may hold an equals sign further on.
     if not equals or "/" in name or ":" in name:
@@ -193,8 +180,6 @@ def _source(text: str, settings: dict[str, Any]) -> SourceConfig:
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:
     """Split KEY=VALUE."""
-    from rsc.errors import UserError
-
     key, equals, value = text.partition("=")
     if not (key and equals and value):
         raise UserError(f"{option} was {text!r}, must be {form}")
@@ -203,8 +188,6 @@ def _pair(text: str, option: str, form: str) -> tuple[str, str]:
 
 def _facts(bars: Bars, config: RunConfig) -> dict[str, Any]:
     """Return what there is to know of one instrument, as plain values."""
-    from rsc.market.prices.bars import check_bars
-
     return {
         "instrument": bars.instrument,
         "bars": len(bars),
@@ -233,10 +216,8 @@ def _row(facts: dict[str, Any]) -> list[str]:
 
 def _checked(config: RunConfig) -> dict[str, Any]:
     """Do everything training does with prices before it trains, by its own function."""
-    from rsc.training.trial.data_checks import prepare
-
     prepared = prepare(config, look_ahead_samples=_PROOF_SAMPLES)
-    market = prepared.market(config, prepared.folds[0])
+    market = prepared.market(prepared.folds[0])
     return {
         "instruments": [_facts(one, config) for one in prepared.bars],
         "feature_names": list(market.feature_names),

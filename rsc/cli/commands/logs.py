@@ -8,27 +8,28 @@ from typing import Annotated
 import typer
 
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ClusterRunArgument,
     ContextOption,
     NamespaceOption,
     connect,
 )
 from rsc.cli.terminal.options import JsonOption, examples
-from rsc.cli.terminal.output import print_json, say
+from rsc.cli.terminal.output import emit, say
+from rsc.cluster.runs.logs import find_log
+from rsc.cluster.runs.logs import follow as follow_log
+from rsc.cluster.runs.observe import find_rayjob, observe
 from rsc.errors import UserError
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+
+@app.command(
+    epilog=examples(
         "rsc logs last --follow",
         "rsc logs last --pod learner --tail 100",
         "rsc logs last --pod head --container autoscaler",
     )
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(logs)
-
-
+)
 def logs(
     run: ClusterRunArgument,
     follow: Annotated[
@@ -64,10 +65,6 @@ def logs(
 
     The driver's log stays after the cluster is gone, until the RayJob is deleted.
     """
-    from rsc.cluster.runs.logs import find_log
-    from rsc.cluster.runs.logs import follow as follow_log
-    from rsc.cluster.runs.observe import find_rayjob, observe
-
     if follow and json:
         message = "--follow was given with --json, must be without: one document has an end"
         raise UserError(message, "The driver's own lines are JSON already.")
@@ -80,8 +77,5 @@ def logs(
         return
     name, found = find_log(observe(cluster, rayjob), pod, container)
     lines = cluster.log(name, found, tail=tail)
-    if json:
-        print_json({"pod": name, "container": found, "lines": list(lines)})
-        return
-    for line in lines:
-        sys.stdout.write(line + "\n")
+    document = {"pod": name, "container": found, "lines": lines}
+    emit(document, lambda: sys.stdout.writelines(f"{line}\n" for line in lines), json=json)

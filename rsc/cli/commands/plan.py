@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ManifestOption,
     PriceOption,
     ResourceOption,
@@ -20,30 +19,29 @@ from rsc.cli.terminal.options import FileArgument, JsonOption, OverrideOption, e
 from rsc.cli.terminal.output import (
     NOTHING,
     Column,
+    emit,
     number_column,
     print_facts,
-    print_json,
     print_table,
     say,
 )
-from rsc.errors import UserError
+from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan, make_plan
+from rsc.cluster.manifest.rayjob import rayjob_of
+from rsc.cluster.manifest.run_objects import run_objects
+from rsc.cluster.quantities import memory_text
+from rsc.config.load import load_run_config
+from rsc.errors import ExitCode, UserError
 
-if TYPE_CHECKING:
-    from rsc.cluster.manifest.capacity import Allocation, Bundle, Plan
-    from rsc.cluster.manifest.rayjob import Submission
-    from rsc.config.run import RunConfig
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc plan run.yaml",
         "rsc plan run.yaml --set resources.num_env_runners=8",
         "rsc plan run.yaml --price head=0.1 --price learner=1.2 --price sampler=0.05",
     )
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(plan)
-
-
+)
 def plan(
     file: FileArgument,
     override: OverrideOption = None,
@@ -59,66 +57,17 @@ def plan(
     Refuses a demand that can never be met, which Ray would wait for without end. Prints
     the pods it will hold, and for how long at most.
     """
-    from rsc.cluster.manifest.capacity import make_plan
-    from rsc.cluster.manifest.rayjob import rayjob_of
-    from rsc.config.load import load_run_config
-
     config = load_run_config(file, override or [])
-    objects, _ = prepare(
+    objects, _ = run_objects(
         config,
         read_documents(manifest),
         shipped=manifest is None,
         samplers=samplers,
-        resource=resource,
+        resources=resource or (),
     )
     found = make_plan(config, rayjob_of(objects), prices=read_prices(price))
-    if json:
-        print_json(plan_document(found))
-    else:
-        print_plan(found)
+    emit(plan_document(found), lambda: print_plan(found), json=json)
     refuse(found, as_json=json)
-
-
-def prepare(
-    config: RunConfig,
-    documents: tuple[dict[str, Any], ...],
-    *,
-    shipped: bool,
-    samplers: int | None,
-    resource: list[str] | None,
-    run_id: str = "run",
-    name: str | None = None,
-    namespace: str = "default",
-    image: str | None = None,
-    storage: str | None = None,
-) -> tuple[tuple[dict[str, Any], ...], Submission]:
-    """Return the objects of a run and what was filled in.
-
-    The shipped manifest is for any run, so its sampler groups get the size this run needs;
-    a manifest of the user's is a limit that stays, unless `samplers` says otherwise.
-    """
-    from dataclasses import replace
-
-    from rsc.cluster.manifest.capacity import samplers_needed
-    from rsc.cluster.manifest.rayjob import Submission, fill, parse_resource, rayjob_name, rayjob_of
-    from rsc.config.load import dump_yaml
-
-    submission = Submission(
-        name=rayjob_name(name or config.name, run_id),
-        run_id=run_id,
-        namespace=namespace,
-        train_yaml=dump_yaml(config),
-        image=image,
-        storage=storage,
-        samplers=samplers,
-        resources=tuple(parse_resource(text) for text in resource or []),
-    )
-    objects = fill(documents, submission)
-    if samplers is None and shipped:
-        needed = samplers_needed(config, rayjob_of(objects))
-        submission = replace(submission, samplers=needed)
-        objects = fill(documents, submission)
-    return objects, submission
 
 
 def print_plan(plan: Plan) -> None:
@@ -148,8 +97,6 @@ def _bundle_cells(bundle: Bundle) -> list[str]:
 
 
 def _holding_cells(hold: Allocation) -> list[str]:
-    from rsc.cluster.quantities import memory_text
-
     group = hold.group
     gpu = f"{group.gpu:g}" if group.gpu else NOTHING
     memory = memory_text(group.memory) if group.memory else NOTHING
@@ -194,6 +141,6 @@ def refuse(plan: Plan, *, as_json: bool = False) -> None:
         # The document is out: one is all that stdout may hold.
         for sentence in plan.refusals:
             say(f"error: {sentence}")
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     hint = "\n".join([f"{len(others)} more:", *(f"  {text}" for text in others)] if others else [])
     raise UserError(first, hint or "Change the run (--set) or the groups (--resource, --samplers).")

@@ -15,15 +15,20 @@ from rsc.cli.managed import (
     require_run_id,
 )
 from rsc.cli.terminal.options import (
-    PREPARE_PANEL,
     DatabaseOption,
     FileArgument,
     JsonOption,
     OverrideOption,
     examples,
 )
-from rsc.cli.terminal.output import print_json, say
+from rsc.cli.terminal.output import emit, say
+from rsc.config.load import load_run_config
 from rsc.errors import TemporaryError
+from rsc.log import configure_logging
+from rsc.training.checkpoints.storage import Storage
+from rsc.training.run.admission import preflight as check
+
+app = typer.Typer()
 
 _RunIdOption = Annotated[
     str | None,
@@ -40,15 +45,12 @@ _RunIdOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc preflight run.yaml",
         "rsc preflight run.yaml --run-id nightly-7 --storage s3://bucket/runs",
     )
-    app.command(rich_help_panel=PREPARE_PANEL, epilog=epilog)(preflight)
-
-
+)
 def preflight(
     file: FileArgument,
     override: OverrideOption = None,
@@ -64,11 +66,6 @@ def preflight(
     Takes less than a minute, whatever is wrong, and trains nothing. With --run-id the run
     is entered, and a reason that a restart cannot cure is kept with it.
     """
-    from rsc.config.load import load_run_config
-    from rsc.log import configure_logging
-    from rsc.training.checkpoints.storage import Storage
-    from rsc.training.run.admission import preflight as check
-
     configure_logging()
     began = time.monotonic()
     found: dict[str, Any] = {}
@@ -94,7 +91,5 @@ def preflight(
             raise
         raise RetryableExitError(error.message, error.hint) from error
     seconds = time.monotonic() - began
-    if json:
-        print_json({"ok": True, "seconds": round(seconds, 3), "checks": found})
-    else:
-        say(f"ready to train, checked in {seconds:.1f} s")
+    document = {"ok": True, "seconds": round(seconds, 3), "checks": found}
+    emit(document, lambda: say(f"ready to train, checked in {seconds:.1f} s"), json=json)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rsc.cli.terminal.options import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
-from rsc.cli.terminal.output import print_json, say
-from rsc.errors import UserError
+from rsc import api
+from rsc.analysis.database import open_records
+from rsc.cli.terminal.options import DatabaseOption, JsonOption, RunArgument, examples
+from rsc.cli.terminal.output import emit, say
 
-_FOLDER = Path("runs")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples("rsc report last", "rsc report 20261122 --output report.html")
-    app.command(rich_help_panel=JUDGE_PANEL, epilog=epilog)(report)
+app = typer.Typer()
 
 
+@app.command(epilog=examples("rsc report last", "rsc report 20261122 --output report.html"))
 def report(
     run: RunArgument,
     output: Annotated[
@@ -41,30 +36,8 @@ def report(
 
     The file needs no network and no other file: send it, keep it, open it in any browser.
     """
-    from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
-
     with open_records(database) as records:
         run_id = records.resolve(run)
-        data = load_report(records.engine, run_id)
-    from rsc.reports.html import render_report
-
-    path = output or _FOLDER / run_id / "report.html"
-    _write(path, render_report(data))
-    if json:
-        print_json({"run_id": run_id, "report": str(path.absolute())})
-    else:
-        say(f"the report of run {run_id} is {path}")
-
-
-def _write(path: Path, page: str) -> None:
-    """Write the whole page or nothing."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)  # noqa: PTH105 (atomic, and named as such)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        message = f"{path}: could not be written: {error.strerror or error}"
-        raise UserError(message, "Choose another file with --output.") from error
+    path = api.report(run_id, output=output, database=database)
+    document = {"run_id": run_id, "report": path.absolute()}
+    emit(document, lambda: say(f"the report of run {run_id} is {path}"), json=json)

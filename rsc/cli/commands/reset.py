@@ -6,18 +6,20 @@ import re
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from rsc.analysis.database import Records, open_records
 from rsc.cli.terminal.numbers import count
-from rsc.cli.terminal.options import KEEP_PANEL, DatabaseOption, ExactOption, JsonOption, examples
-from rsc.cli.terminal.output import Column, number_column, print_json, print_table, say
+from rsc.cli.terminal.options import DatabaseOption, ExactOption, JsonOption, examples
+from rsc.cli.terminal.output import Column, emit, number_column, print_table, say
 from rsc.errors import UserError
+from rsc.store.runs import reset as store
+from rsc.store.runs.reset import ResetPlan, ResetScope
+from rsc.store.schema.engine import parse_url
 
-if TYPE_CHECKING:
-    from rsc.cli.database_access import Records
-    from rsc.store.runs.reset import ResetPlan, ResetScope
+app = typer.Typer()
 
 _AGE = re.compile(r"^([0-9]{1,9})(m|h|d|w)$")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -25,16 +27,13 @@ _OLDEST = timedelta(days=36_500)
 _SHOWN_RUNS = 10
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc reset --run 20261122-181503-k3f9",
         "rsc reset --older-than 30d",
         "rsc reset --all --yes",
     )
-    app.command(rich_help_panel=KEEP_PANEL, epilog=epilog)(reset)
-
-
+)
 def reset(
     run: Annotated[
         str | None,
@@ -68,9 +67,6 @@ def reset(
     tries stays: a try that was made stays a try. Checkpoints on disk stay, too.
     With --exact a run that is not there is no error: it may have been removed before.
     """
-    from rsc.cli.database_access import open_records
-    from rsc.store.runs import reset as store
-
     age = _age(older_than) if older_than is not None else None
     _exactly_one(run, older_than, everything=everything)
     if database_name is not None:
@@ -86,12 +82,10 @@ def reset(
         if plan.run_ids:
             _confirm(plan, yes=yes)
             store.reset(records.engine, plan)
-    if json:
-        print_json({"removed_runs": plan.run_ids, "removed_rows": plan.rows})
-    elif plan.run_ids:
-        say(f"removed {_runs(len(plan.run_ids))}")
-    else:
-        say("no run is in that scope: nothing to remove")
+    nothing = "no run is in that scope: nothing to remove"
+    done = f"removed {_runs(len(plan.run_ids))}" if plan.run_ids else nothing
+    document = {"removed_runs": plan.run_ids, "removed_rows": plan.rows}
+    emit(document, lambda: say(done), json=json)
 
 
 def _exactly_one(run: str | None, older_than: str | None, *, everything: bool) -> None:
@@ -103,8 +97,6 @@ def _exactly_one(run: str | None, older_than: str | None, *, everything: bool) -
 
 def _require_name(database: str | None, name: str) -> None:
     """Refuse another database than the one that was named to confirm it."""
-    from rsc.store.schema.engine import parse_url
-
     url = parse_url(database)
     found = url.database or ""
     if url.get_backend_name() == "sqlite":
@@ -129,8 +121,6 @@ def _age(text: str) -> timedelta:
 def _scope(
     records: Records, run: str | None, age: timedelta | None, *, everything: bool
 ) -> ResetScope:
-    from rsc.store.runs.reset import ResetScope
-
     run_id = records.resolve(run) if run is not None else None
     return ResetScope(run_id=run_id, older_than=age, everything=everything)
 

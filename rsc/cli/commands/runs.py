@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rsc.analysis.state import state_of
+from rsc import api
+from rsc.analysis.database import Records, open_records
+from rsc.analysis.load import load_report
+from rsc.analysis.state import state_of, test_return
+from rsc.cli.terminal.attempts import attempt_document, print_attempts
 from rsc.cli.terminal.numbers import count, duration, moment, signed_percent
-from rsc.cli.terminal.options import JUDGE_PANEL, DatabaseOption, JsonOption, RunArgument, examples
+from rsc.cli.terminal.options import DatabaseOption, JsonOption, RunArgument, examples
 from rsc.cli.terminal.output import (
     NOTHING,
     Column,
+    emit,
     number_column,
     print_facts,
-    print_json,
     print_table,
     say,
 )
+from rsc.cli.terminal.results import judgement_document, print_judgements
+from rsc.store.runs.attempts import list_attempts
+from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_trials
 
-if TYPE_CHECKING:
-    from rsc.cli.database_access import Records
-    from rsc.store.runs.queries import RunRow, TrialRow
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    add = app.command
-    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc runs", "rsc runs --limit 5 --json"))(runs)
-    add(rich_help_panel=JUDGE_PANEL, epilog=examples("rsc show last", "rsc show 20261122-18"))(show)
+app = typer.Typer()
 
 
+@app.command(epilog=examples("rsc runs", "rsc runs --limit 5 --json"))
 def runs(
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="Show the newest N runs.")
@@ -41,15 +40,12 @@ def runs(
     json: JsonOption = False,
 ) -> None:
     """List the runs of the database, the newest first."""
-    from rsc.cli.database_access import missing_file, open_records
+    found = api.runs(database=database)
+    document = {"runs": [run_document(run) for run in found[:limit]], "count": len(found)}
+    emit(document, lambda: _print_runs(found, limit), json=json)
 
-    found: tuple[RunRow, ...] = ()
-    if missing_file(database) is None:
-        with open_records(database) as records:
-            found = records.runs()
-    if json:
-        print_json({"runs": [run_document(run) for run in found[:limit]], "count": len(found)})
-        return
+
+def _print_runs(found: tuple[RunRow, ...], limit: int) -> None:
     if not found:
         say("no runs yet: rsc train examples/01-first-run.yaml makes the first")
         return
@@ -65,30 +61,28 @@ def runs(
         say(f"{len(found) - limit} older runs: rsc runs --limit {len(found)}")
 
 
+@app.command(epilog=examples("rsc show last", "rsc show 20261122-18"))
 def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption = False) -> None:
     """Show one run: its facts, its folds, and the agent beside the baselines."""
-    from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
-    from rsc.cli.terminal.attempts import attempt_document, print_attempts
-    from rsc.cli.terminal.results import judgement_document, print_judgements
-    from rsc.store.runs.attempts import list_attempts
-    from rsc.store.runs.queries import list_trials
-
     with open_records(database) as records:
         found = _find(records, run)
         trials = list_trials(records.engine, found.run_id)
         attempts = list_attempts(records.engine, found.run_id)
         data = load_report(records.engine, found.run_id)
-    if json:
-        folds = [_trial_document(trial) for trial in trials]
-        starts = [attempt_document(attempt) for attempt in attempts]
-        found_document = {**run_document(found), "attempts": starts, "folds": folds}
-        print_json({**found_document, **judgement_document(data)})
-        return
-    print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
-    print_attempts(attempts)
-    _print_folds(trials)
-    print_judgements(data)
+    document = {
+        **run_document(found),
+        "attempts": [attempt_document(attempt) for attempt in attempts],
+        "folds": [_trial_document(trial) for trial in trials],
+        **judgement_document(data),
+    }
+
+    def render() -> None:
+        print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
+        print_attempts(attempts)
+        _print_folds(trials)
+        print_judgements(data)
+
+    emit(document, render, json=json)
 
 
 def run_document(run: RunRow) -> dict[str, Any]:
@@ -113,8 +107,6 @@ def run_document(run: RunRow) -> dict[str, Any]:
 
 
 def _find(records: Records, reference: str) -> RunRow:
-    from rsc.store.runs.queries import find_run
-
     return find_run(records.engine, records.resolve(reference))
 
 
@@ -124,20 +116,8 @@ def _run_cells(run: RunRow) -> list[str]:
         run.name,
         state_of(run),
         moment(run.started_at),
-        signed_percent(_test_return(run.final_metrics)),
+        signed_percent(test_return(run)),
     ]
-
-
-def _test_return(metrics: Mapping[str, Any] | None) -> float | None:
-    """Return the agent's return over the test splits of all folds, one after the other."""
-    growth = 1.0
-    folds = (metrics or {}).get("folds") or []
-    for fold in folds:
-        part = fold.get("test", {}).get("agent", {}).get("total_return")
-        if part is None:
-            return None
-        growth *= 1 + part
-    return growth - 1 if folds else None
 
 
 def _facts(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from rsc.analysis.progress import Progress
+from rsc.analysis.state import Recorded, read_recorded, read_states
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ContextOption,
     NamespaceOption,
     PriceOption,
@@ -21,21 +22,31 @@ from rsc.cli.terminal.options import JsonOption, examples
 from rsc.cli.terminal.output import (
     NOTHING,
     Column,
+    emit,
+    fail,
     number_column,
-    print_error,
     print_facts,
-    print_json,
     print_table,
     say,
 )
+from rsc.cluster.api.client import Cluster
+from rsc.cluster.diagnosis.diagnose import explain
+from rsc.cluster.diagnosis.driver_log import read_progress
+from rsc.cluster.observed import Json, Observed, is_finished, name_of, run_id_of, status_of
+from rsc.cluster.runs.logs import driver_log
+from rsc.cluster.runs.observe import find_rayjob, list_rayjobs, observe
+from rsc.cluster.runs.views import (
+    Phase,
+    ended_at,
+    money_of,
+    phase_of,
+    pods_of,
+    seconds_by_group,
+    started_at,
+)
 from rsc.errors import CheckFailedError, TemporaryError
 
-if TYPE_CHECKING:
-    from rsc.cli.run_progress import Recorded
-    from rsc.cluster.api.client import Cluster
-    from rsc.cluster.diagnosis.driver_log import Progress
-    from rsc.cluster.observed import Json, Observed
-    from rsc.cluster.runs.views import Phase
+app = typer.Typer()
 
 _DatabaseOption = Annotated[
     str | None,
@@ -64,16 +75,13 @@ class _Status:
     prices: dict[str, float]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc status",
         "rsc status last --watch",
         "rsc status 20261122-18 --price learner=1.2 --price sampler=0.05 --price head=0.1",
     )
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(status)
-
-
+)
 def status(
     run: Annotated[
         str | None,
@@ -99,8 +107,6 @@ def status(
     from the driver's log. Without RUN all runs of the namespace are listed; "ended" is
     completed or cancelled, which the cluster alone does not know.
     """
-    from rsc.cluster.runs.observe import find_rayjob, list_rayjobs
-
     prices = read_prices(price)
     cluster = connect(namespace, context)
     if run is None:
@@ -111,20 +117,13 @@ def status(
         found = _watch(cluster, rayjob, database, prices, quiet=json)
     else:
         found = _look(cluster, rayjob, database, prices)
-        if not json:
-            _show(found)
-    if json:
-        print_json(_document(found))
+    emit(_document(found), lambda: _show(found), json=json)
     if watch:
         _judge(found, as_json=json)
 
 
 def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json, Phase]]:
     """Return the runs with their phases; the database is asked where one is to be told apart."""
-    from rsc.cli.run_progress import read_states
-    from rsc.cluster.observed import Observed, run_id_of
-    from rsc.cluster.runs.views import Phase, phase_of
-
     rows = [(item, phase_of(Observed(rayjob=item))) for item in rayjobs]
     if not database or all(phase is not Phase.ENDED for _, phase in rows):
         return rows
@@ -140,22 +139,21 @@ def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json,
 def _list(
     rayjobs: tuple[Json, ...], namespace: str, database: str | None, *, as_json: bool
 ) -> None:
-    from rsc.cluster.observed import run_id_of
-    from rsc.cluster.runs.views import started_at
-
     rows = _phases(rayjobs, database)
-    if as_json:
-        runs = [
-            {
-                "run_id": run_id_of(item),
-                "rayjob": item["metadata"]["name"],
-                "phase": phase,
-                "started_at": started_at(item),
-            }
-            for item, phase in rows
-        ]
-        print_json({"namespace": namespace, "runs": runs, "count": len(runs)})
-        return
+    runs = [
+        {
+            "run_id": run_id_of(item),
+            "rayjob": item["metadata"]["name"],
+            "phase": phase,
+            "started_at": started_at(item),
+        }
+        for item, phase in rows
+    ]
+    document = {"namespace": namespace, "runs": runs, "count": len(runs)}
+    emit(document, lambda: _print_runs(rows, namespace), json=as_json)
+
+
+def _print_runs(rows: list[tuple[Json, Phase]], namespace: str) -> None:
     if not rows:
         say(f"no runs in namespace {namespace}: rsc submit FILE makes the first")
         return
@@ -168,12 +166,6 @@ def _list(
 def _look(
     cluster: Cluster, rayjob: Json, database: str | None, prices: dict[str, float]
 ) -> _Status:
-    from rsc.cli.run_progress import Recorded, read_recorded
-    from rsc.cluster.diagnosis.driver_log import read_progress
-    from rsc.cluster.observed import run_id_of
-    from rsc.cluster.runs.logs import driver_log
-    from rsc.cluster.runs.observe import observe
-
     observed = observe(cluster, rayjob)
     observed = replace(observed, driver=driver_log(cluster, observed, _LOG_LINES))
     answer = read_recorded(database, run_id_of(rayjob)) if database else None
@@ -192,16 +184,10 @@ def _look(
 
 def _phase(found: _Status) -> Phase:
     """Return where a run stands, by what the database says as well."""
-    from rsc.cluster.runs.views import phase_of
-
     return phase_of(found.observed, found.recorded.run_state if found.recorded else "")
 
 
 def _document(found: _Status) -> dict[str, Any]:
-    from rsc.cluster.diagnosis.diagnose import explain
-    from rsc.cluster.observed import name_of, run_id_of, status_of
-    from rsc.cluster.runs.views import ended_at, pods_of, started_at
-
     rayjob = found.observed.rayjob
     raw = status_of(rayjob)
     return {
@@ -226,8 +212,6 @@ def _document(found: _Status) -> dict[str, Any]:
 
 def _cost(found: _Status) -> dict[str, Any]:
     """Return pod-seconds and money; without the database only of pods that still exist."""
-    from rsc.cluster.runs.views import money_of, pods_of, seconds_by_group
-
     recorded = found.recorded.seconds if found.recorded else {}
     present = seconds_by_group(pods_of(found.observed))
     seconds = recorded or present
@@ -240,10 +224,6 @@ def _cost(found: _Status) -> dict[str, Any]:
 
 
 def _show(found: _Status) -> None:
-    from rsc.cluster.diagnosis.diagnose import explain
-    from rsc.cluster.observed import run_id_of
-    from rsc.cluster.runs.views import pods_of
-
     observed = found.observed
     print_facts(_facts(found), title=f"run {run_id_of(observed.rayjob)}")
     pods = pods_of(observed)
@@ -273,9 +253,6 @@ def _show(found: _Status) -> None:
 
 
 def _facts(found: _Status) -> list[tuple[str, str]]:
-    from rsc.cluster.observed import name_of, status_of
-    from rsc.cluster.runs.views import ended_at, started_at
-
     rayjob = found.observed.rayjob
     started, ended = started_at(rayjob), ended_at(rayjob)
     took = ((ended or found.observed.now) - started).total_seconds() if started else None
@@ -330,8 +307,6 @@ def _watch(
     cluster: Cluster, rayjob: Json, database: str | None, prices: dict[str, float], *, quiet: bool
 ) -> _Status:
     """Look again and again until the run has ended; a short absence of the server is borne."""
-    from rsc.cluster.observed import is_finished, name_of
-
     last_words, last_said = "", 0.0
     while True:
         try:
@@ -343,10 +318,7 @@ def _watch(
                 say(error.message)
             time.sleep(_WATCH_SECONDS)
             continue
-        over = current is None or is_finished(current)
-        if over and not quiet:
-            _show(found)
-        if over:
+        if current is None or is_finished(current):
             return found
         words = _line(found)
         if words != last_words and not quiet:
@@ -357,9 +329,6 @@ def _watch(
 
 def _line(found: _Status) -> str:
     """Return a run in one line, which is written when it changes."""
-    from rsc.cluster.diagnosis.diagnose import explain
-    from rsc.cluster.runs.views import pods_of
-
     running = sum(pod.state == "Running" for pod in pods_of(found.observed) if pod.of_ray)
     words = f"{_phase(found)}, {running} pods"
     progress = found.progress
@@ -372,10 +341,6 @@ def _line(found: _Status) -> str:
 
 
 def _judge(found: _Status, *, as_json: bool) -> None:
-    from rsc.cluster.diagnosis.diagnose import explain
-    from rsc.cluster.observed import run_id_of
-    from rsc.cluster.runs.views import Phase
-
     phase = _phase(found)
     if phase in {Phase.COMPLETED, Phase.ENDED}:
         return
@@ -383,7 +348,4 @@ def _judge(found: _Status, *, as_json: bool) -> None:
     why = f": {causes[0].what}" if causes else ""
     message = f"run {run_id_of(found.observed.rayjob)} was {phase}, must be completed{why}"
     hint = causes[0].hint if causes else ""
-    if as_json:  # the document is out: one is all that stdout may hold
-        print_error(message, hint)
-        raise typer.Exit(CheckFailedError.exit_code)
-    raise CheckFailedError(message, hint)
+    fail(CheckFailedError(message, hint), json=as_json)

@@ -7,26 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
+from rsc.analysis.database import open_records
 from rsc.cli.terminal.options import (
-    TRAIN_PANEL,
     DatabaseOption,
     ExactOption,
     JsonOption,
     RunArgument,
     examples,
 )
-from rsc.cli.terminal.output import print_error, print_json, say
+from rsc.cli.terminal.output import emit, fail, say
 from rsc.errors import TemporaryError
+from rsc.store.runs.queries import find_run
+from rsc.store.runs.writes import SqlRunStore
+
+app = typer.Typer()
 
 _LOOK_SECONDS = 1.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples("rsc stop last", "rsc stop nightly-7 --wait 120")
-    app.command(rich_help_panel=TRAIN_PANEL, epilog=epilog)(stop)
-
-
+@app.command(epilog=examples("rsc stop last", "rsc stop nightly-7 --wait 120"))
 def stop(
     run: RunArgument,
     wait: Annotated[
@@ -45,38 +44,23 @@ def stop(
     The request goes through the database and is heard within seconds. A run that is ended
     so is cancelled: its managed starts exit 0, and only --resume goes on with it.
     """
-    from rsc.cli.database_access import open_records
-    from rsc.store.runs.writes import SqlRunStore
-
     with open_records(database) as records:
         run_id = records.resolve(run, exact=exact)
         SqlRunStore(records.engine).request_cancel(run_id)
         ended = _ended(records.engine, run_id, wait)
-    if json:
-        print_json({"run_id": run_id, "cancel_requested": True, "ended": ended})
-    elif ended:
-        say(f"run {run_id} has ended")
-    else:
-        say(f"run {run_id} was asked to end; its process hears it within seconds")
+    asked = "has ended" if ended else "was asked to end; its process hears it within seconds"
+    document = {"run_id": run_id, "cancel_requested": True, "ended": ended}
+    emit(document, lambda: say(f"run {run_id} {asked}"), json=json)
     if wait and not ended:
-        _refuse(run_id, wait, as_json=json)
-
-
-def _refuse(run_id: str, wait: float, *, as_json: bool) -> None:
-    error = TemporaryError(
-        f"run {run_id} had not ended after {wait:g} s, it was asked to",
-        "Wait longer, or look at what its process does: rsc show RUN",
-    )
-    if as_json:  # the document is out: one is all that stdout may hold
-        print_error(error.message, error.hint)
-        raise typer.Exit(error.exit_code)
-    raise error
+        error = TemporaryError(
+            f"run {run_id} had not ended after {wait:g} s, it was asked to",
+            "Wait longer, or look at what its process does: rsc show RUN",
+        )
+        fail(error, json=json)
 
 
 def _ended(engine: Any, run_id: str, wait: float) -> bool:
     """Whether nobody trains the run any more, waiting for it a while."""
-    from rsc.store.runs.queries import find_run
-
     deadline = time.monotonic() + wait
     while find_run(engine, run_id).alive:
         if time.monotonic() >= deadline:

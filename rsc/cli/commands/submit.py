@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+import yaml
 
 from rsc.cli.cluster_access import (
-    CLUSTER_PANEL,
     ContextOption,
     ManifestOption,
     NamespaceOption,
@@ -17,13 +17,18 @@ from rsc.cli.cluster_access import (
     connect,
     read_documents,
 )
+from rsc.cli.commands.plan import refuse
 from rsc.cli.terminal.numbers import duration
 from rsc.cli.terminal.options import FileArgument, JsonOption, OverrideOption, examples
-from rsc.cli.terminal.output import print_facts, print_json, say
+from rsc.cli.terminal.output import emit, print_facts, say
+from rsc.cluster.manifest.capacity import Plan, make_plan
+from rsc.cluster.manifest.rayjob import Submission, rayjob_of
+from rsc.cluster.manifest.run_objects import run_objects
+from rsc.cluster.runs.submission import submit as make
+from rsc.config.load import load_run_config
+from rsc.config.run_ids import new_run_id
 
-if TYPE_CHECKING:
-    from rsc.cluster.manifest.capacity import Plan
-    from rsc.cluster.manifest.rayjob import Submission
+app = typer.Typer()
 
 _ImageOption = Annotated[
     str | None,
@@ -62,16 +67,13 @@ _DryRunOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples(
+@app.command(
+    epilog=examples(
         "rsc submit run.yaml --storage s3://bucket/runs",
         "rsc submit run.yaml --set seed=2 --image registry/rsc:1.0 --namespace train",
         "rsc submit run.yaml --dry-run | kubectl diff -f -",
     )
-    app.command(rich_help_panel=CLUSTER_PANEL, epilog=epilog)(submit)
-
-
+)
 def submit(
     file: FileArgument,
     override: OverrideOption = None,
@@ -93,21 +95,15 @@ def submit(
     Everything that can be refused is refused before a pod exists: the YAML, a demand that
     the groups cannot meet, a missing Secret. It returns when the RayJob is made.
     """
-    from rsc.cli.commands.plan import prepare, refuse
-    from rsc.cluster.manifest.capacity import make_plan
-    from rsc.cluster.manifest.rayjob import rayjob_of
-    from rsc.config.load import load_run_config
-    from rsc.config.run_ids import new_run_id
-
     config = load_run_config(file, override or [])
     documents = read_documents(manifest)
     cluster = None if dry_run else connect(namespace, context)
-    objects, submission = prepare(
+    objects, submission = run_objects(
         config,
         documents,
         shipped=manifest is None,
         samplers=samplers,
-        resource=resource,
+        resources=resource or (),
         run_id=run_id or new_run_id(),
         name=name,
         namespace=cluster.namespace if cluster else namespace or "default",
@@ -117,32 +113,24 @@ def submit(
     plan = make_plan(config, rayjob_of(objects))
     refuse(plan)
     if cluster is None:
-        _print_objects(objects, as_json=json)
+        emit({"objects": objects}, lambda: _print_objects(objects), json=json)
         return
-    from rsc.cluster.runs.submission import submit as make
-
     make(cluster, objects, say)
-    _tell(submission, plan, as_json=json)
+    document = {
+        "run_id": submission.run_id,
+        "rayjob": submission.name,
+        "namespace": submission.namespace,
+        "longest_seconds": plan.longest_seconds,
+        "holds": plan.holds,
+    }
+    emit(document, lambda: _tell(submission, plan), json=json)
 
 
-def _print_objects(objects: tuple[dict[str, Any], ...], *, as_json: bool) -> None:
-    import yaml
-
-    if as_json:
-        print_json({"objects": objects})
-        return
+def _print_objects(objects: tuple[dict[str, Any], ...]) -> None:
     sys.stdout.write(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True))
 
 
-def _tell(submission: Submission, plan: Plan, *, as_json: bool) -> None:
-    if as_json:
-        document = {
-            "run_id": submission.run_id,
-            "rayjob": submission.name,
-            "namespace": submission.namespace,
-        }
-        print_json({**document, "longest_seconds": plan.longest_seconds, "holds": plan.holds})
-        return
+def _tell(submission: Submission, plan: Plan) -> None:
     pods = ", ".join(f"{hold.pods} {hold.group.name}" for hold in plan.holds if hold.pods)
     longest = duration(plan.longest_seconds) if plan.longest_seconds is not None else "no limit"
     print_facts(

@@ -10,32 +10,41 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from rsc import api
+from rsc.analysis.database import open_records, resolve_run
 from rsc.cli.managed import (
     DatabaseWaitOption,
     PlacementOption,
     RunIdOption,
     StorageOption,
     TimeBudgetOption,
+    keep_report,
     require_run_id,
     train_managed_run,
 )
 from rsc.cli.terminal.options import (
-    TRAIN_PANEL,
     DatabaseOption,
     JsonOption,
     OverrideOption,
     QuietOption,
     examples,
 )
-from rsc.errors import RscError, UserError
+from rsc.cli.terminal.output import emit, say
+from rsc.cli.terminal.progress import progress_listener
+from rsc.cli.terminal.results import print_result
+from rsc.config.load import load_run_config
+from rsc.config.run import RunConfig
+from rsc.errors import ExitCode, RscError, UserError
+from rsc.log import configure_logging
+from rsc.store.runs.lookup import LAST
+from rsc.training.run.results import RunResult
+from rsc.training.run.stopping import RunInterruptedError
 
-if TYPE_CHECKING:
-    from rsc.config.run import RunConfig
-    from rsc.training.run.results import RunResult
+app = typer.Typer()
 
 _EXAMPLES = (
     "rsc train examples/01-first-run.yaml",
@@ -48,14 +57,10 @@ _EXAMPLES = (
 class StoppedError(RscError):
     """Training was asked to stop and did so in order (exit 130)."""
 
-    exit_code = 130
+    exit_code = ExitCode.INTERRUPTED
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(rich_help_panel=TRAIN_PANEL, epilog=examples(*_EXAMPLES))(train)
-
-
+@app.command(epilog=examples(*_EXAMPLES))
 def train(
     file: Annotated[
         str | None, typer.Argument(metavar="FILE", help="A run's YAML file.", show_default=False)
@@ -82,8 +87,6 @@ def train(
     Everything is recorded in the database while it happens. Ctrl-C ends the run in order,
     with a checkpoint; --resume goes on from there, also after a kill or a crash.
     """
-    from rsc.log import configure_logging
-
     configure_logging()
     managed = run_id is not None and resume is None
     config = _configuration(file, override or [], resume)
@@ -106,8 +109,6 @@ def train(
 
 def _configuration(file: str | None, override: list[str], resume: str | None) -> RunConfig | None:
     """Return what FILE says; None when the resumed run's own settings count."""
-    from rsc.config.load import load_run_config
-
     if file is not None:
         return load_run_config(file, override)
     if resume is None:
@@ -121,9 +122,6 @@ def _configuration(file: str | None, override: list[str], resume: str | None) ->
 
 def _run_to_resume(reference: str, database: str | None) -> str:
     """Return the id of the run that is meant; ``last`` is the newest unfinished one."""
-    from rsc.cli.database_access import open_records, resolve_run
-    from rsc.store.runs.lookup import LAST
-
     with open_records(database) as records:
         runs = records.runs()
     if reference != LAST:
@@ -139,30 +137,23 @@ def _train(
     config: RunConfig | None,
     resume: str | None,
     database: str | None,
-    placement: str,
+    placement: Literal["driver", "cluster"],
     storage: str,
     time_budget: float | None,
     *,
     quiet: bool,
 ) -> RunResult:
-    from rsc.cli.terminal.progress import progress_listener
-
     progress = progress_listener(quiet=quiet)
     if threading.current_thread() is threading.main_thread():
         # Until training listens to signals itself, a polite kill ends as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Seconds, so only after everything that can be refused without it was refused.
-    from rsc.training.run.attempt import Placement
-    from rsc.training.run.run import train_run
-    from rsc.training.run.stopping import RunInterruptedError
-
     try:
-        return train_run(
+        return api.train(
             config,
-            database_url=database,
             resume=resume,
+            database=database,
             storage=storage,
-            placement=Placement(placement),
+            placement=placement,
             time_budget=time_budget,
             progress=progress,
         )
@@ -172,13 +163,8 @@ def _train(
 
 
 def _print(result: RunResult, database: str | None, storage: str, *, json: bool) -> None:
-    from rsc.cli.managed import keep_report
-    from rsc.cli.terminal.output import print_json, say
-    from rsc.cli.terminal.results import print_result
-
     if result.cancelled:
-        if json:
-            print_json({"run_id": result.run_id, "state": "cancelled"})
+        emit({"run_id": result.run_id, "state": "cancelled"}, lambda: None, json=json)
         say(f"run {result.run_id} was cancelled; its checkpoint is kept")
         return
     if result.trials:

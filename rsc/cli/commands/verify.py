@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from rsc import api
+from rsc.audit.verify import VerifyResult
 from rsc.cli.terminal.numbers import count
 from rsc.cli.terminal.options import (
-    KEEP_PANEL,
     DatabaseOption,
     ExactOption,
     JsonOption,
@@ -20,30 +21,23 @@ from rsc.cli.terminal.options import (
 )
 from rsc.cli.terminal.output import (
     Column,
-    print_error,
+    emit,
+    fail,
     print_facts,
-    print_json,
     print_table,
     say,
     stderr_console,
 )
-from rsc.errors import CheckFailedError, UserError
+from rsc.errors import CheckFailedError
 
-if TYPE_CHECKING:
-    from rsc.audit.verify import ReplayFunction, VerifyResult
-    from rsc.config.run import RunConfig
+app = typer.Typer()
 
 _FAILED_HINT = (
     "A value was changed after it was written, or rows are missing; nothing was repaired."
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    epilog = examples("rsc verify last", "rsc verify last --replay")
-    app.command(rich_help_panel=KEEP_PANEL, epilog=epilog)(verify)
-
-
+@app.command(epilog=examples("rsc verify last", "rsc verify last --replay"))
 def verify(
     run: RunArgument,
     replay: Annotated[
@@ -64,41 +58,10 @@ def verify(
     Exit code 3 if anything is wrong, with the first offending rows by table and key.
     --replay needs the prices of the run where they were.
     """
-    from rsc.audit.verify import verify_run
-    from rsc.cli.database_access import open_records
-    from rsc.store.runs.queries import find_run
-
-    with open_records(database) as records:
-        found = find_run(records.engine, records.resolve(run, exact=exact))
-        function = _replay_function(found) if replay else None
-        with _counting(quiet=quiet) as progress:
-            result = verify_run(records.engine, found.run_id, function, progress=progress)
-    if json:
-        print_json({**_document(result)})
+    with _counting(quiet=quiet) as progress:
+        result = api.verify(run, replay=replay, exact=exact, database=database, progress=progress)
+    emit(_document(result), lambda: _print(result), json=json)
     _tell(result, json=json)
-
-
-def _replay_function(run: Any) -> ReplayFunction:
-    """Load the prices of the run, which must be those it was trained on."""
-    from rsc.audit.replay import replayer
-    from rsc.config.load import config_from_mapping
-    from rsc.config.run import RunConfig
-    from rsc.market.build import build_market, market_digest
-    from rsc.market.prices.sources import load_bars
-    from rsc.market.splits import make_folds
-
-    config: RunConfig = config_from_mapping(RunConfig, run.config, f"run {run.run_id}")
-    bars = load_bars(config.data)
-    digest = market_digest(bars)
-    if digest != run.data_digest:
-        message = (
-            f"run {run.run_id}: the prices had the digest {digest[:16]}, must have "
-            f"{run.data_digest[:16]} as when it was trained"
-        )
-        raise UserError(message, "Put the old price files back, or verify without --replay.")
-    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
-    market = build_market(bars, config.features, folds[0], config.data.periods_per_year)
-    return replayer(market, config.trading)
 
 
 def _document(result: VerifyResult) -> dict[str, Any]:
@@ -115,6 +78,14 @@ def _document(result: VerifyResult) -> dict[str, Any]:
     }
 
 
+def _print(result: VerifyResult) -> None:
+    if result.passed:
+        print_facts([("records sha256", result.records_sha256)])
+        return
+    rows = [[finding.table, finding.key, finding.what] for finding in result.findings]
+    print_table((Column("table"), Column("row"), Column("what is wrong")), rows)
+
+
 def _tell(result: VerifyResult, *, json: bool) -> None:
     """Say how it went; a failed check ends the program with its own exit code."""
     starts = result.attempt_count
@@ -125,15 +96,10 @@ def _tell(result: VerifyResult, *, json: bool) -> None:
     if result.passed:
         replayed = ", every portfolio value derived again" if result.replayed else ""
         say(f"run {result.run_id}: {looked}{replayed}: everything adds up")
-        if not json:
-            print_facts([("records sha256", result.records_sha256)])
         return
-    if not json:
-        rows = [[finding.table, finding.key, finding.what] for finding in result.findings]
-        print_table((Column("table"), Column("row"), Column("what is wrong")), rows)
     found = f"{count(result.total)} finding{'' if result.total == 1 else 's'}"
-    print_error(f"run {result.run_id}: {found} in {looked}", _FAILED_HINT)
-    raise typer.Exit(CheckFailedError.exit_code)
+    message = f"run {result.run_id}: {found} in {looked}"
+    fail(CheckFailedError(message, _FAILED_HINT), json=json)
 
 
 @contextmanager

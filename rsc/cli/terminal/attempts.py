@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rsc.cli.terminal.numbers import count, moment
 from rsc.cli.terminal.output import Column, number_column, print_facts, print_table
-
-if TYPE_CHECKING:
-    from rsc.store.runs.attempts import AttemptRow
+from rsc.store.runs.attempts import AttemptRow
 
 
 def attempt_document(attempt: AttemptRow) -> dict[str, Any]:

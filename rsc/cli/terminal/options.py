@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from rsc.errors import ExitCode
+
 EXIT_CODES = (
-    "[bold]Exit codes[/]  0 ok, 1 user error, 2 wrong usage, 3 a check failed, "
-    "4 temporary failure (try again), 130 interrupted"
+    f"[bold]Exit codes[/]  {ExitCode.OK} ok, {ExitCode.FAILED} user error, "
+    f"{ExitCode.USAGE} wrong usage, {ExitCode.CHECK_FAILED} a check failed, "
+    f"{ExitCode.TEMPORARY} temporary failure (try again), {ExitCode.INTERRUPTED} interrupted"
 )
 
 
@@ -24,11 +27,6 @@ def examples(*commands: str) -> str:
     # Typer joins single line breaks; an empty line between two makes them lines.
     return "\n\n".join(["[bold]Examples[/]", *lines, EXIT_CODES])
 
-
-TRAIN_PANEL = "Train"
-JUDGE_PANEL = "Judge"
-KEEP_PANEL = "Records"
-PREPARE_PANEL = "Prepare"
 
 _OUTPUT = "Output"
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from rsc.errors import RscError
 
 NOTHING = "–"
 
@@ -63,6 +66,26 @@ def print_json(document: Any) -> None:
     """Write the one JSON document of this command; NaN and infinity become null."""
     sys.stdout.write(json.dumps(plain(document), ensure_ascii=False, indent=2) + "\n")
     sys.stdout.flush()
+
+
+def emit(document: Any, render: Callable[[], object], *, json: bool) -> None:
+    """Write what a command found: as its one document, or as `render` shows it to a person."""
+    if json:
+        print_json(document)
+    else:
+        render()
+
+
+def fail(error: RscError, *, json: bool) -> NoReturn:
+    """End a command that has shown what it found, with the exit code of `error`.
+
+    With `json` the document is out, and one is all that stdout may hold: the sentence goes to
+    stderr alone.
+    """
+    if json:
+        print_error(error.message, error.hint)
+        raise typer.Exit(error.exit_code)
+    raise error
 
 
 def plain(value: Any) -> Any:

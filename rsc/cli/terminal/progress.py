@@ -21,6 +21,7 @@ from rich.text import Text
 
 from rsc.cli.terminal.numbers import count, duration, ratio_with_interval, signed_percent
 from rsc.cli.terminal.output import say, stderr_console
+from rsc.log import get_logger, in_pod
 from rsc.training.progress import (
     EvaluationProgress,
     IterationProgress,
@@ -34,8 +35,6 @@ _PLAIN_SECONDS = 10.0
 
 def progress_listener(*, quiet: bool) -> ProgressListener:
     """Return the listener that fits where stderr goes."""
-    from rsc.log import in_pod
-
     if quiet:
         return SilentProgress()
     if sys.stderr.isatty():
@@ -147,8 +146,6 @@ class LoggedProgress:
     """Log entries for a pod."""
 
     def __init__(self) -> None:
-        from rsc.log import get_logger
-
         self._log = get_logger(__name__)
 
     def started(self, run_id: str, total_steps: int, *, fold: int = 0, folds: int = 1) -> None:

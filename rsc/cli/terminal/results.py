@@ -8,15 +8,18 @@ ratio never stands without its interval.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rsc.analysis.database import open_records
+from rsc.analysis.judgement import judgements
+from rsc.analysis.load import load_report
+from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.cli.terminal.numbers import count, percent, ratio, ratio_with_interval, signed_percent
-from rsc.cli.terminal.output import NOTHING, Column, number_column, print_json, print_table, say
-
-if TYPE_CHECKING:
-    from rsc.analysis.run_data import ReportData, SplitRecords
-    from rsc.trading.performance.metrics import Performance
-    from rsc.trading.records import Policy
+from rsc.cli.terminal.output import NOTHING, Column, emit, number_column, print_table, say
+from rsc.reports.summary import early_ends, period
+from rsc.reports.tables import sharpe_text
+from rsc.trading.performance.metrics import Performance
+from rsc.trading.records import Policy
 
 _COLUMNS = (
     Column("policy", fixed=True),
@@ -40,29 +43,19 @@ def print_result(database: str | None, run_id: str, *, json: bool) -> None:
     json : bool
         Whether to write a document.
     """
-    from rsc.analysis.load import load_report
-    from rsc.cli.database_access import open_records
-
     with open_records(database) as records:
         data = load_report(records.engine, run_id)
-    if json:
-        print_json({"run_id": run_id, "state": data.facts.state, **judgement_document(data)})
-        return
-    print_judgements(data)
-    say(f"run {run_id}: rsc show {run_id} has the rest, rsc report {run_id} draws it")
 
+    def render() -> None:
+        print_judgements(data)
+        say(f"run {run_id}: rsc show {run_id} has the rest, rsc report {run_id} draws it")
 
-def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
-    """Return the performance of every policy by the name of the split, the test first."""
-    from rsc.reports.tables import judged
-
-    return {split.split.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
+    document = {"run_id": run_id, "state": data.facts.state, **judgement_document(data)}
+    emit(document, render, json=json)
 
 
 def judgement_document(data: ReportData) -> dict[str, Any]:
     """Return the judgements as plain values: split, policy, metric."""
-    from rsc.reports.summary import early_ends
-
     return {
         "periods_per_year": data.periods_per_year,
         "judgements": {
@@ -83,8 +76,6 @@ def judgement_document(data: ReportData) -> dict[str, Any]:
 
 def print_judgements(data: ReportData) -> None:
     """Write one table for each split that was judged."""
-    from rsc.reports.summary import early_ends
-
     found = judgements(data)
     for split in data.splits:
         name = split.split.name.lower()
@@ -120,8 +111,6 @@ def print_rows(
 
 def sharpe_notes(performances: Mapping[str, Performance]) -> list[str]:
     """Return a line for each reason for which a table shows a dash for a Sharpe ratio."""
-    from rsc.reports.tables import sharpe_text
-
     names: dict[str, list[str]] = {}
     for name, found in performances.items():
         reason = sharpe_text(found)[2]
@@ -143,8 +132,6 @@ def performance_cells(found: Performance) -> list[str]:
 
 def _title(split: SplitRecords, name: str) -> str:
     """Name the split, its dates, and what its figures are of when that is several parts."""
-    from rsc.reports.summary import period
-
     folds, instruments = (len(set(split.episodes[key].tolist())) for key in ("fold", "instrument"))
     equal = f", {instruments} instruments in equal parts" if instruments > 1 else ""
     joined = f", {folds} folds joined" if folds > 1 else ""

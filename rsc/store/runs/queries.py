@@ -22,7 +22,15 @@ from rsc.store.runs.fencing import unknown_run
 from rsc.store.runs.plain_rows import NamedValues, named_values
 from rsc.store.runs.rows import CheckpointRow, EvaluationRow, IterationRow, TryRow
 from rsc.store.schema import tables
-from rsc.store.schema.columns import EPISODES, POLICIES, SPLITS, STEPS, TRADES, RecordTable
+from rsc.store.schema.columns import (
+    EPISODES,
+    OPERATIONS,
+    POLICIES,
+    SPLITS,
+    STEPS,
+    TRADES,
+    RecordTable,
+)
 from rsc.store.schema.engine import reading, server_now
 from rsc.store.states import CheckpointKind, RunState
 from rsc.trading.records import TRIAL_SHIFT, Policy, Split, episode_id_range
@@ -254,6 +262,11 @@ def read_steps(engine: Engine, episode_id: int) -> NDArray[np.void]:
 def read_trades(engine: Engine, episode_id: int) -> NDArray[np.void]:
     """Return the trades of an episode, in order, as TRADE_DTYPE."""
     return _of_episode(engine, TRADES, episode_id)
+
+
+def read_operations(engine: Engine, episode_id: int) -> NDArray[np.void]:
+    """Return the operations of an episode, in order, as OPERATION_DTYPE."""
+    return _of_episode(engine, OPERATIONS, episode_id)
 
 
 def _of_episode(engine: Engine, table: RecordTable, episode_id: int) -> NDArray[np.void]:

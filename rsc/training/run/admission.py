@@ -26,7 +26,7 @@ from rsc.store.schema.failures import address
 from rsc.store.states import AttemptOutcome, RunState
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.run.provenance import code_version, host_facts
-from rsc.training.trial.data_checks import Prepared, prepare, require_same_prices
+from rsc.training.trial.data_checks import Prepared, prepare
 
 # Of a run that failed before its prices could be read.
 NO_DIGEST = "unknown"
@@ -129,7 +129,7 @@ def begin_managed(
     try:
         prepared = check_data(config, note)
         if run is not None and run.data_digest != NO_DIGEST:
-            require_same_prices(prepared.bars, run)
+            prepared.require_same(run)
         check_storage(storage, note)
     except UserError as error:
         _fail_for_good(store, run_id, config, error)

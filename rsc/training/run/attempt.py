@@ -209,7 +209,7 @@ class Attempt:
     def _train_fold(self, recorder: Recorder, fold: Fold) -> TrialResult:
         if self.watch.stop_requested():
             raise StopRequestedError
-        market = self.prepared.market(self.config, fold)
+        market = self.prepared.market(fold)
         task = self._task(fold, market.instruments)
         self.progress.started(
             self.run_id,

@@ -22,7 +22,7 @@ from rsc.training.run.admission import begin_managed, create_run, resumed_config
 from rsc.training.run.attempt import Attempt, Placement, Setting
 from rsc.training.run.results import RunResult
 from rsc.training.run.stopping import StopController
-from rsc.training.trial.data_checks import Prepared, prepare, require_same_prices
+from rsc.training.trial.data_checks import Prepared, prepare
 
 
 def train_run(
@@ -73,7 +73,7 @@ def train_run(
             raise UserError("no run file was given, there must be one (or --resume RUN)")
         prepared = prepared or prepare(config)
         if resume:
-            require_same_prices(prepared.bars, find_run(store.engine, resume))
+            prepared.require_same(find_run(store.engine, resume))
         run_id = resume or new_run_id()
         if not resume:
             create_run(store, run_id, config, prepared.digest)

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 import ray
 
+from rsc.analysis.run_prices import recorded_prices
 from rsc.config.load import config_digest, config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
-from rsc.market.build import build_market
-from rsc.market.prices.sources import load_bars
-from rsc.market.splits import Fold, make_folds
 from rsc.s3 import is_object_uri
 from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_checkpoints, list_trials
 from rsc.store.schema.engine import check_schema, create_engine
@@ -29,7 +27,6 @@ from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of,
 from rsc.training.checkpoints.remote import fetch_checkpoint
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import local_ray
-from rsc.training.trial.data_checks import require_same_prices
 from rsc.training.trial.evaluation import Evaluation, evaluate, greedy_decisions
 from rsc.training.trial.trial import build_algorithm
 from rsc.training.trial_plan import TrialPlan
@@ -104,13 +101,11 @@ def _judge(
     found: list[Checkpoint],
     split: Split,
 ) -> list[Evaluation]:
-    bars = load_bars(config.data)
-    require_same_prices(bars, run)
-    folds = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)
+    prices = recorded_prices(run)
     judged = []
     for trial, checkpoint in zip(trials, found, strict=True):
-        fold: Fold = folds[trial.fold]
-        market = build_market(bars, config.features, fold, config.data.periods_per_year)
+        fold = prices.folds[trial.fold]
+        market = prices.market(fold)
         plan = TrialPlan(config=config, fold=fold, trial_id=trial.trial_id, seed=trial.seed)
         algorithm = build_algorithm(plan, ray.put(market))
         try:

@@ -1,6 +1,6 @@
-"""The database as commands that read it see it: opened, checked, runs found by a few letters.
+"""The database for whoever reads it: opened, checked, runs found by a few letters.
 
-A command that only reads must never create a database: SQLite would make an empty file
+Whoever only reads must never create a database: SQLite would make an empty file
 of every misspelt path.
 """
 
@@ -10,31 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from rsc.config.validation_errors import did_you_mean
 from rsc.errors import UserError
 from rsc.store.runs.lookup import place_of_run
-
-if TYPE_CHECKING:
-    from rsc.store.runs.queries import RunRow
+from rsc.store.runs.queries import RunRow, list_runs
+from rsc.store.schema.engine import Engine, check_schema, create_engine, parse_url, probe
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A database that is ready to be read.
+    """A database that is ready to be read, by its engine or by these methods."""
 
-    Attributes
-    ----------
-    engine : Engine
-        For the functions of `rsc.store` and `rsc.reports`.
-    """
-
-    engine: Any
+    engine: Engine
 
     def runs(self) -> tuple[RunRow, ...]:
         """Return all runs, the newest first."""
-        from rsc.store.runs.queries import list_runs
-
         return list_runs(self.engine)
 
     def resolve(self, reference: str, *, exact: bool = False) -> str:
@@ -65,8 +56,6 @@ def resolve_run(reference: str, run_ids: Sequence[str], *, exact: bool = False) 
 
 
 def _unknown(reference: str, run_ids: Sequence[str]) -> UserError:
-    from rsc.config.validation_errors import did_you_mean
-
     if not run_ids:
         return UserError(f"run {reference!r} was not found: there are no runs yet", _TRAIN_FIRST)
     message = f"run {reference!r} was not found{did_you_mean(reference, run_ids)}"
@@ -88,8 +77,6 @@ def open_records(database: str | None) -> Iterator[Records]:
         It is away.
     """
     require_database(database)
-    from rsc.store.schema.engine import check_schema, create_engine, probe
-
     engine = create_engine(database)
     try:
         probe(engine)
@@ -114,8 +101,6 @@ def require_database(database: str | None) -> None:
 
 def missing_file(database: str | None) -> str | None:
     """Return the SQLite file that the URL names and that does not exist, else None."""
-    from rsc.store.schema.engine import parse_url
-
     url = parse_url(database)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return None

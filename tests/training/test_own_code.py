@@ -70,6 +70,7 @@ def test_a_run_trains_with_code_from_a_file_that_its_workers_never_see(ray_sessi
     (trial,) = list_trials(engine, result.run_id)
     evaluations = list_evaluations(engine, trial.trial_id)
     assert {Policy.OUTSIDE_1, Policy.OUTSIDE_2} <= {one.policy for one in evaluations}
+    assert all(one.extra_metrics["best_bar"] is not None for one in evaluations)
     bars = load_bars(config.data)
     fold = make_folds(bars, config.features, config.splits, horizon_bars=config.horizon_bars)[0]
     market = build_market(bars, config.features, fold)

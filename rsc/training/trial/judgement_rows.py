@@ -29,7 +29,9 @@ def evaluation_row(
         step_count=judged_series.bars,
         episode_return=evaluation.episode_return,
         metrics=judged_series.as_dict(),
-        undefined=judged_series.undefined,
+        extra_metrics={name: value for name, (value, _) in evaluation.extra_metrics.items()},
+        undefined=judged_series.undefined
+        | {name: why for name, (_, why) in evaluation.extra_metrics.items() if why is not None},
         is_final=is_final,
         checkpoint_iteration=checkpoint_iteration,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,6 @@ from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.rules import TradingConfig
-
-if TYPE_CHECKING:
-    from rsc.trading.environments.baselines.registry import BaselineConfig
 
 LONG, FLAT = 1.0, 0.0  # exposures that baselines need, before position_fraction
 
@@ -36,7 +32,8 @@ class Course:
     """Of baselines that draw; each instrument has its own stream of it."""
     window: int
     """Bars of features in the agent's observation."""
-    config: BaselineConfig
+    sma: tuple[int, int]
+    """Bars of the fast and of the slow moving average."""
 
     @property
     def actions(self) -> tuple[float, ...]:

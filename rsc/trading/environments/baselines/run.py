@@ -58,7 +58,12 @@ def run_baselines(
     """
     config = config or BaselineConfig()
     course = Course(
-        market=market, trading=trading, ranges=ranges, seed=seed, window=window, config=config
+        market=market,
+        trading=trading,
+        ranges=ranges,
+        seed=seed,
+        window=window,
+        sma=(config.sma_fast, config.sma_slow),
     )
     baselines = {policy: make(course) for policy, make in config.decisions().items()}
     count = len(ranges)

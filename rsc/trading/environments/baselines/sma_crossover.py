@@ -13,7 +13,7 @@ _ROUNDING = 1e-12  # averages of equal prices differ by less
 def sma_crossover(course: Course) -> Decide:
     """Return long and flat decisions by the averages of ``baselines.sma_fast`` and ``sma_slow``."""
     long, flat = course.actions.index(LONG), course.actions.index(FLAT)
-    config = course.config
+    fast, slow = course.sma
     return planned(
         [
             np.where(
@@ -21,8 +21,8 @@ def sma_crossover(course: Course) -> Decide:
                     course.close(instrument),
                     start=bars.start,
                     end=bars.end,
-                    fast=config.sma_fast,
-                    slow=config.sma_slow,
+                    fast=fast,
+                    slow=slow,
                 ),
                 long,
                 flat,

@@ -126,12 +126,12 @@ def measure(market: Market, count: int, *, seconds: float, repeats: int) -> Spee
 
 def report(speeds: list[Speed]) -> dict[str, Any]:
     """Return the benchmark's result as one JSON document."""
-    judged = next(speed for speed in speeds if speed.accounts == BAR_COUNT)
+    evaluated = next(speed for speed in speeds if speed.accounts == BAR_COUNT)
     return {
         "benchmark": "simulator",
-        "ratio": round(judged.by_cpu / BAR_STEPS_PER_SECOND, 3),
+        "ratio": round(evaluated.by_cpu / BAR_STEPS_PER_SECOND, 3),
         "bar": 1.0,
-        "judged": f"steps per CPU second at N = {BAR_COUNT} over {BAR_STEPS_PER_SECOND}",
+        "evaluated": f"steps per CPU second at N = {BAR_COUNT} over {BAR_STEPS_PER_SECOND}",
         "steps_per_second": {str(s.accounts): round(s.by_cpu) for s in speeds},
         "steps_per_wall_second": {str(s.accounts): round(s.by_wall) for s in speeds},
         "features": FEATURES,

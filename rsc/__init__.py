@@ -1,4 +1,4 @@
-"""Reinforcement-learning trading agents, trained in parallel and judged honestly.
+"""Reinforcement-learning trading agents, trained in parallel and evaluated honestly.
 
 The names below are the Python door (docs/python.md). Importing this package loads
 nothing: a name is loaded when it is first used, Ray and torch when something trains.

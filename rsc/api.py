@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rsc.analysis.comparison import Comparison, compare_runs
 from rsc.analysis.database import missing_file, open_records
-from rsc.analysis.judgement import judgements
+from rsc.analysis.evaluation import evaluate_splits
 from rsc.analysis.load import load_report
 from rsc.analysis.recorded_run import RecordedRun, load_recorded_run
 from rsc.analysis.run_prices import load_prices
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from rsc.training.run.results import RunResult
 
 SplitName = Literal["train", "validation", "test"]
-JudgedSplit = Literal["validation", "test"]
+EvaluatedSplit = Literal["validation", "test"]
 
 _REPORTS = Path("runs")
 _SAME = 1e-6  # relative; other processors round the last digits of a network otherwise
 _NOT_YET = {
     Split.VALIDATION: "Train on until the first evaluation: rsc train --resume RUN.",
-    Split.TEST: "It is judged once, when training is over: rsc train --resume RUN goes on.",
+    Split.TEST: "It is evaluated once, when training is over: rsc train --resume RUN goes on.",
 }
 
 
@@ -96,7 +96,7 @@ def train(
     time_budget: float | None = None,
     progress: ProgressListener | None = None,
 ) -> RunResult:
-    """Train an agent, judge it on the test split, compare it with baselines, record all of it.
+    """Train an agent, evaluate it on the test split, compare it with baselines, record all of it.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def train(
     placement : str
         ``driver``: train in this process; ``cluster``: on the pods of its Ray cluster.
     time_budget : float, optional
-        Seconds of all starts of the run together; then the best checkpoint is judged.
+        Seconds of all starts of the run together; then the best checkpoint is evaluated.
     progress : ProgressListener, optional
         Hears what happens; nothing is printed without one.
 
@@ -146,7 +146,9 @@ def train(
     )
 
 
-def evaluate(run: str, *, split: JudgedSplit = "test", database: str | None = None) -> Reevaluation:
+def evaluate(
+    run: str, *, split: EvaluatedSplit = "test", database: str | None = None
+) -> Reevaluation:
     """Let the best checkpoint of a run trade greedily again; nothing is written.
 
     Parameters
@@ -154,14 +156,14 @@ def evaluate(run: str, *, split: JudgedSplit = "test", database: str | None = No
     run : str
         An id, the beginning of one, or ``last``.
     split : str
-        ``test`` or ``validation``; it must have been judged: nothing is judged here first.
+        ``test`` or ``validation``; it must have been evaluated: nothing is evaluated here first.
     database : str, optional
         As in `train`.
 
     Raises
     ------
     UserError
-        The run is unknown, was not judged there, its prices changed, or a checkpoint is gone.
+        The run is unknown, was not evaluated there, its prices changed, or a checkpoint is gone.
 
     Examples
     --------
@@ -175,7 +177,7 @@ def evaluate(run: str, *, split: JudgedSplit = "test", database: str | None = No
         data = load_report(records.engine, run_id)
     own = data.split(wanted)
     if own is None:
-        message = f"run {run_id} was not judged on its {split} split yet, must have been"
+        message = f"run {run_id} was not evaluated on its {split} split yet, must have been"
         raise UserError(message, _NOT_YET[wanted])
     from rsc.training.trial.reevaluation import evaluate_run
 
@@ -184,7 +186,7 @@ def evaluate(run: str, *, split: JudgedSplit = "test", database: str | None = No
         run_id=run_id,
         split=split,
         now=evaluate_run(run_id, folds=folds, database_url=database, split=wanted),
-        recorded=judgements(data)[split][Policy.AGENT],
+        recorded=evaluate_splits(data)[split][Policy.AGENT],
     )
 
 
@@ -317,7 +319,9 @@ def runs(*, database: str | None = None) -> tuple[RunRow, ...]:
         return records.runs()
 
 
-def load_run(run: str, *, split: JudgedSplit = "test", database: str | None = None) -> RecordedRun:
+def load_run(
+    run: str, *, split: EvaluatedSplit = "test", database: str | None = None
+) -> RecordedRun:
     """Load what a run recorded on one split, as tables of pandas.
 
     Parameters
@@ -357,7 +361,7 @@ def make_env(
         Prices, features, splits, rules and lengths of episodes.
     split : str
         ``train`` (episodes as the configuration says), ``validation`` or ``test`` (one
-        episode over the whole range, as the agent is judged).
+        episode over the whole range, as the agent is evaluated).
     fold : int
         Which fold, from 0.
     **options
@@ -406,7 +410,7 @@ def _environment(config: RunConfig | str | Path, split: SplitName, fold: int) ->
     if not 0 <= fold < len(prices.folds):
         raise UserError(f"fold was {fold}, must be 0 to {len(prices.folds) - 1}")
     chosen = prices.folds[fold]
-    # Whoever judges passes over the whole range, as the agent of a run does.
+    # Whoever evaluates passes over the whole range, as the agent of a run does.
     episodes = settings.episodes if wanted is Split.TRAIN else EpisodeConfig(full=True)
     return {
         "market": prices.market(chosen),

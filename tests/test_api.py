@@ -126,7 +126,7 @@ def test_operations_are_those_of_the_shown_episodes(database):
     assert run.operations["timestamp"].notna().all()
 
 
-def test_a_run_without_judgements_gives_empty_tables(tmp_path):
+def test_a_run_without_evaluations_gives_empty_tables(tmp_path):
     from rsc.store.runs.rows import RunState
 
     file = tmp_path / "small.yaml"

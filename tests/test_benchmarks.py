@@ -85,7 +85,7 @@ def test_a_round_of_the_dqn_visits_all_contenders_there_and_back(benchmark, monk
     assert runs == ["ours", "stock", "ours", "ours", "stock", "stock", "ours"]
 
 
-def test_the_simulator_is_judged_at_1024_accounts(benchmark):
+def test_the_simulator_is_evaluated_at_1024_accounts(benchmark):
     simulator = benchmark("simulator")
     speeds = [
         simulator.Speed(accounts=accounts, by_cpu=cpu, by_wall=cpu / 2)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rsc.analysis.judgement import judged
+from rsc.analysis.evaluation import evaluate_split
 from rsc.analysis.load import load_report
 from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.config.load import ConfigDifference, diff_mappings
@@ -72,7 +72,7 @@ class Comparison:
     runs : tuple of str
         Ids in the order given.
     splits : tuple of SplitComparison
-        Those on which every run was judged, the test split first.
+        Those on which every run was evaluated, the test split first.
     settings : dict of str to tuple of ConfigDifference
         For each further run the settings in which it differs from the first.
     """
@@ -109,13 +109,13 @@ def compare_runs(engine: Engine, run_ids: Sequence[str]) -> Comparison:
 
 
 def _split(split: Split, data: Sequence[ReportData]) -> SplitComparison | None:
-    """Compare on one split; None unless every run was judged on it."""
+    """Compare on one split; None unless every run was evaluated on it."""
     found = [one.split(split) for one in data]
     if any(split is None for split in found):
         return None
     splits = [records.only(Policy.AGENT) for records in found if records is not None]
     performances = {
-        one.facts.run_id: judged(records, one.periods_per_year)[Policy.AGENT]
+        one.facts.run_id: evaluate_split(records, one.periods_per_year)[Policy.AGENT]
         for one, records in zip(data, splits, strict=True)
     }
     others = [
@@ -133,7 +133,7 @@ def _difference(
     """Compare two runs whose episodes cover the same bars."""
     run_id = other.facts.run_id
     if not _same_bars(first, left, other, right):
-        return Difference(run_id=run_id, reason="judged on other bars")
+        return Difference(run_id=run_id, reason="evaluated on other bars")
     paired = compare_paired(
         _series(left).returns, _series(right).returns, sharpe_ratio, np.random.default_rng(_SEED)
     )
@@ -156,7 +156,7 @@ def _series(split: SplitRecords) -> AccountSeries:
 def _same_bars(
     first: ReportData, left: SplitRecords, other: ReportData, right: SplitRecords
 ) -> bool:
-    """Return whether both runs were judged on the same prices and dates."""
+    """Return whether both runs were evaluated on the same prices and dates."""
 
     def bars(split: SplitRecords) -> list[Any]:
         names = ["start_timestamp", "end_timestamp", "step_count"]

@@ -2,9 +2,9 @@
 
 A run may hold several tries (a search) and several folds of each. A report shows one try,
 all its folds: the one whose chosen modules did best on the validation split. Of a trial
-it shows the module that was chosen there, and on the test split the one final judgement.
+it shows the module that was chosen there, and on the test split the one final evaluation.
 A run that is still going, was interrupted or has failed shows what it has: of several
-folds those that were judged for every policy, so that all are compared on the same bars.
+folds those that were evaluated for every policy, so that all are compared on the same bars.
 """
 
 from __future__ import annotations
@@ -65,25 +65,26 @@ def load_report(engine: Database, run_id: str) -> ReportData:
     """
     run = queries.find_run(engine, run_id)
     trials = queries.list_trials(engine, run_id)
-    judged = {one.trial_id: queries.list_evaluations(engine, one.trial_id) for one in trials}
+    evaluated = {one.trial_id: queries.list_evaluations(engine, one.trial_id) for one in trials}
     chosen = {
-        one.trial_id: chosen_iteration(engine, run, one, judged[one.trial_id]) for one in trials
+        one.trial_id: chosen_iteration(engine, run, one, evaluated[one.trial_id]) for one in trials
     }
     tries, metric = _tries(trials), selection_metric(run)
-    shown = max(tries, key=lambda one: _try_value(one, judged, chosen, metric), default=())
+    shown = max(tries, key=lambda one: _try_value(one, evaluated, chosen, metric), default=())
     tables = {trial.trial_id: queries.read_episodes(engine, trial.trial_id) for trial in shown}
     names = _instrument_names(run, tables.values())
     splits = [
-        _split(engine, split, _episodes(split, tables, chosen, judged, names))
+        _split(engine, split, _episodes(split, tables, chosen, evaluated, names))
         for split in (Split.TEST, Split.VALIDATION)
     ]
-    years = [row.periods_per_year for rows in judged.values() for row in rows]
+    years = [row.periods_per_year for rows in evaluated.values() for row in rows]
     return ReportData(
         facts=_facts(engine, run, shown, len(tries), names, tables),
         periods_per_year=years[0] if years else math.nan,
         splits=tuple(split for split in splits if Policy.AGENT in split.policies),
         learning=tuple(
-            _curve(engine, trial, judged[trial.trial_id], chosen[trial.trial_id]) for trial in shown
+            _curve(engine, trial, evaluated[trial.trial_id], chosen[trial.trial_id])
+            for trial in shown
         ),
     )
 
@@ -98,19 +99,19 @@ def _tries(trials: Sequence[TrialRow]) -> list[tuple[TrialRow, ...]]:
 
 def _try_value(
     trials: Sequence[TrialRow],
-    judged: dict[int, Evaluations],
+    evaluated: dict[int, Evaluations],
     chosen: dict[int, int | None],
     metric: str,
 ) -> float:
     """Return the mean of the chosen validation figures over the folds of a try.
 
-    What is undefined, or was not judged yet, is below every number.
+    What is undefined, or was not evaluated yet, is below every number.
     """
     values = []
     for trial in trials:
         own = [
             figure(row, metric)
-            for row in agent_on_validation(judged[trial.trial_id])
+            for row in agent_on_validation(evaluated[trial.trial_id])
             if row.iteration == chosen[trial.trial_id]
         ]
         values.append(-math.inf if not own or own[0] is None else own[0])
@@ -129,7 +130,7 @@ def _episodes(
     split: Split,
     tables: dict[int, EpisodeTable],
     chosen: dict[int, int | None],
-    judged: dict[int, Evaluations],
+    evaluated: dict[int, Evaluations],
     names: tuple[str, ...],
 ) -> NDArray[np.void]:
     """Return the completed episodes of a split that are shown, of all folds."""
@@ -139,7 +140,7 @@ def _episodes(
         code = np.array([names.index(name) for name in table.instruments], dtype=np.int16)
         if len(records):
             records["instrument"] = code[records["instrument"]]
-        iteration = _shown_iteration(split, chosen[trial_id], judged[trial_id])
+        iteration = _shown_iteration(split, chosen[trial_id], evaluated[trial_id])
         of_agent = (records["policy"] == Policy.AGENT) & (records["iteration"] == iteration)
         of_baseline = records["policy"] != Policy.AGENT
         kept = (records["split"] == split) & (records["state"] == EpisodeState.COMPLETED)
@@ -148,17 +149,17 @@ def _episodes(
 
 
 def comparable(folds: list[NDArray[np.void]]) -> list[NDArray[np.void]]:
-    """Return the folds that can be joined: judged for every policy, none over another's bars.
+    """Return the folds that can be joined: evaluated for every policy, none over another's bars.
 
-    The baselines of a fold are judged at its end. Where no fold has them all, the agent
+    The baselines of a fold are evaluated at its end. Where no fold has them all, the agent
     stands alone.
     """
-    judged = [episodes for episodes in folds if len(episodes)]
-    policies = [set(episodes["policy"].tolist()) for episodes in judged]
+    evaluated = [episodes for episodes in folds if len(episodes)]
+    policies = [set(episodes["policy"].tolist()) for episodes in evaluated]
     everyone = set().union(*policies)
-    whole = [one for one, found in zip(judged, policies, strict=True) if found == everyone]
+    whole = [one for one, found in zip(evaluated, policies, strict=True) if found == everyone]
     if not whole:
-        whole = [episodes[episodes["policy"] == Policy.AGENT] for episodes in judged]
+        whole = [episodes[episodes["policy"] == Policy.AGENT] for episodes in evaluated]
         whole = [episodes for episodes in whole if len(episodes)]
     return [whole[position] for position in non_overlapping([span(episodes) for episodes in whole])]
 

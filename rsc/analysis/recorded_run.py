@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rsc.analysis.judgement import judged
+from rsc.analysis.evaluation import evaluate_split
 from rsc.analysis.load import load_report
 from rsc.analysis.paths import policy_path
 from rsc.analysis.run_data import RunFacts, SplitRecords
@@ -42,7 +42,7 @@ class RecordedRun:
         Who the run is: id, name, state, seed, dates, digests, effective configuration.
     split : str
         ``test`` or ``validation``: where `equity`, `trades`, `operations`, `steps` and
-        `metrics` are from. All are empty while the split was not judged.
+        `metrics` are from. All are empty while the split was not evaluated.
     """
 
     facts: RunFacts
@@ -96,7 +96,7 @@ class RecordedRun:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row for each policy, one column for each metric; NaN where undefined."""
-        found = judged(self._records, self.periods_per_year)
+        found = evaluate_split(self._records, self.periods_per_year)
         rows = {policy.name.lower(): one.as_dict() for policy, one in found.items()}
         return pd.DataFrame.from_dict(rows, orient="index", dtype="float64").rename_axis("policy")
 

@@ -119,7 +119,7 @@ class LearningCurve:
     episode_return : ndarray of float64, shape (I,)
         Mean return of the training episodes that ended in the iteration; NaN if none.
     evaluated : ndarray of float64, shape (K,)
-        Iterations that were judged on the validation split.
+        Iterations that were evaluated on the validation split.
     sharpe, sharpe_low, sharpe_high : ndarray of float64, shape (K,)
         Annualised validation Sharpe ratio and its 95 % interval; NaN where undefined.
     best_iteration : int or None
@@ -147,7 +147,7 @@ class ReportData:
     periods_per_year : float
         Bars in a year that annualised figures use.
     splits : tuple of SplitRecords
-        Those that were judged, the test split first; empty while nothing was.
+        Those that were evaluated, the test split first; empty while nothing was.
     learning : tuple of LearningCurve
         One for each fold.
     """
@@ -158,5 +158,5 @@ class ReportData:
     learning: tuple[LearningCurve, ...]
 
     def split(self, split: Split) -> SplitRecords | None:
-        """Return the records of one split; None where it was not judged."""
+        """Return the records of one split; None where it was not evaluated."""
         return next((found for found in self.splits if found.split is split), None)

@@ -1,6 +1,6 @@
 """The prices and folds of a run: loaded by its settings, and those it was trained on.
 
-Training, judging once more, the replay of `rsc verify` and an environment of Python's all
+Training, evaluating once more, the replay of `rsc verify` and an environment of Python's all
 begin with these steps. A recorded run must find the prices it was trained on.
 """
 

@@ -129,9 +129,9 @@ def _progress(engine: Engine, run: RunRow, trials: tuple[TrialRow, ...]) -> Prog
             continue
         rows = list_evaluations(engine, trial.trial_id)
         chosen = chosen_iteration(engine, run, trial, rows)
-        judged = {row.iteration: row.metrics for row in agent_on_validation(rows)}
-        latest = judged[max(judged)] if judged else {}
-        best = {} if chosen is None else judged.get(chosen, {})
+        evaluated = {row.iteration: row.metrics for row in agent_on_validation(rows)}
+        latest = evaluated[max(evaluated)] if evaluated else {}
+        best = {} if chosen is None else evaluated.get(chosen, {})
         last = iterations[-1]
         return Progress(
             trial=number,

@@ -1,4 +1,4 @@
-"""Checks of evaluations: every figure is computed again from the episodes it judges."""
+"""Checks of evaluations: every figure is computed again from the episodes it evaluates."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def check_evaluations(
     Parameters
     ----------
     ended : bool
-        Whether the trial has ended, so that no judged episode may lack its evaluation.
+        Whether the trial has ended, so that no evaluated episode may lack its evaluation.
     """
-    evaluated = first_episode_id(trial_id, Split.VALIDATION)  # training episodes have lower ids
+    first = first_episode_id(trial_id, Split.VALIDATION)  # training episodes have lower ids
     _, last = episode_id_range(trial_id)
-    episodes = read_rows(connection, EPISODES, evaluated, last).records
-    judged = set()
+    episodes = read_rows(connection, EPISODES, first, last).records
+    evaluated = set()
     for row in evaluations_in(connection, trial_id):
         key = (int(row.split), row.iteration, int(row.policy))
-        judged.add(key)
+        evaluated.add(key)
         _check_one(connection, trial_id, row, episodes[_of(episodes, key)], findings)
     if not ended:
         return
     done = episodes[episodes["state"] == EpisodeState.COMPLETED]
     there = {(int(e["split"]), int(e["iteration"]), int(e["policy"])) for e in done}
-    for split, iteration, policy in sorted(there - judged):
+    for split, iteration, policy in sorted(there - evaluated):
         name = _key(trial_id, split, iteration, policy)
-        what = "the row is missing: the episodes it judges were completed"
+        what = "the row is missing: the episodes it evaluates were completed"
         findings.add(Finding("evaluations", name, what))
 
 
@@ -73,7 +73,7 @@ def _check_one(
 ) -> None:
     name = _key(trial_id, row.split, row.iteration, row.policy)
     if not len(episodes):
-        what = "judges episodes that are missing in episodes"
+        what = "evaluates episodes that are missing in episodes"
         findings.add(Finding("evaluations", name, what))
         return
     try:

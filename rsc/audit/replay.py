@@ -3,7 +3,7 @@
 Written from docs/trading-semantics.md (sections 3, 4, 7 and 10) without a look at the
 kernel and without its code: cash starts at the initial value, each operation moves it
 by units, fill price and fee, each bar takes carry, and at each close value is cash +
-units x close. What the account *decided* is not judged here, only that its money is
+units x close. What the account *decided* is not evaluated here, only that its money is
 the money of its fills on these prices. Whole chunks of episodes are derived at once as
 arrays; only the units held after each operation, and the cash of an account with debts after
 each step, follow from the one before and are found in a loop.

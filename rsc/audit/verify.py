@@ -1,7 +1,7 @@
 """Proof that the records of a run are complete, unchanged and add up.
 
 Everything is read again and compared: checksums, counts, states, sums, steps against
-operations, operations against trades, evaluations against the episodes they judge,
+operations, operations against trades, evaluations against the episodes they evaluate,
 attempts against the attempts of the run, and what each trial held when it ended.
 Findings name table, key and what was expected. With a replay function every portfolio
 value is also derived again from operations and bars (`rsc.audit.replay`). A run of any

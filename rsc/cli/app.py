@@ -67,7 +67,7 @@ def root(
         bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
     ] = False,
 ) -> None:
-    """Train trading agents with reinforcement learning, keep every fact, judge honestly."""
+    """Train trading agents with reinforcement learning, keep every fact, evaluate honestly."""
     from rsc.log import wrong_setting  # structlog is as slow as --help, which does not come here
 
     if wrong := wrong_setting(os.environ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_TRAIN, _JUDGE, _KEEP, _PREPARE, _CLUSTER = "Train", "Judge", "Records", "Prepare", "Cluster"
+_TRAIN, _EVALUATE, _KEEP, _PREPARE, _CLUSTER = "Train", "Evaluate", "Records", "Prepare", "Cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ COMMANDS = (
         "train",
         "train",
         _TRAIN,
-        "Train an agent as FILE says, judge it on the test split, compare it with baselines.",
+        "Train an agent as FILE says, evaluate it on the test split, compare it with baselines.",
     ),
     ListedCommand(
         "stop",
@@ -37,20 +37,20 @@ COMMANDS = (
     ListedCommand(
         "evaluate",
         "evaluate",
-        _JUDGE,
+        _EVALUATE,
         "Load the best checkpoint of RUN, let it trade greedily again, compare with the record.",
     ),
-    ListedCommand("runs", "runs", _JUDGE, "List the runs of the database, the newest first."),
+    ListedCommand("runs", "runs", _EVALUATE, "List the runs of the database, the newest first."),
     ListedCommand(
         "show",
         "runs",
-        _JUDGE,
+        _EVALUATE,
         "Show one run: its facts, its folds, and the agent beside the baselines.",
     ),
     ListedCommand(
         "compare",
         "compare",
-        _JUDGE,
+        _EVALUATE,
         "Compare runs: performance side by side, the difference with its p, settings that differ.",
     ),
     ListedCommand(
@@ -62,7 +62,7 @@ COMMANDS = (
     ListedCommand(
         "report",
         "report",
-        _JUDGE,
+        _EVALUATE,
         "Write portfolio value, drawdown, trades, learning curve and metrics of RUN as a page.",
     ),
     ListedCommand(

@@ -73,7 +73,7 @@ TimeBudgetOption = Annotated[
         envvar="RSC_TIME_BUDGET_SECONDS",
         show_envvar=True,
         min=1,
-        help="Seconds of all starts of the run together; then the best checkpoint is judged.",
+        help="Seconds of all starts of the run together; then the best checkpoint is evaluated.",
         rich_help_panel=MANAGED_PANEL,
     ),
 ]

@@ -63,7 +63,7 @@ class RunConfig(BaseModel):
         default_factory=DqnConfig, description="The algorithm and its parameters."
     )
     evaluation: EvaluationConfig = Field(
-        default_factory=EvaluationConfig, description="When the policy is judged, when to stop."
+        default_factory=EvaluationConfig, description="When the policy is evaluated, when to stop."
     )
     baselines: BaselineConfig = Field(
         default_factory=BaselineConfig, description="What the agent is compared with."

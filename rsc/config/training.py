@@ -1,4 +1,4 @@
-"""How a run is trained, judged while it trains, recorded, and spread over processes.
+"""How a run is trained, evaluated while it trains, recorded, and spread over processes.
 
 Only settings live here, no behaviour: `rsc.training` reads them. They are below
 that layer so that a configuration can be checked without importing Ray or torch.
@@ -35,7 +35,7 @@ TrainingConfig = Annotated[
 
 
 class EvaluationConfig(Settings):
-    """When the greedy policy is judged on the validation split, and when training stops."""
+    """When the greedy policy is evaluated on the validation split, and when training stops."""
 
     interval: int = Field(
         2, ge=1, le=LARGEST_COUNT, description="Training iterations between evaluations."

@@ -1,4 +1,4 @@
-"""Splits: which bars train, which choose, which judge.
+"""Splits: which bars train, which choose, which evaluate.
 
 A fold is three ranges of decision bars in the order train, validation, test; between two of
 them lie purge + embargo bars that no episode covers (`gap_bars` says what they keep

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from rsc.analysis.judgement import judged
+from rsc.analysis.evaluation import evaluate_split
 from rsc.analysis.paths import policy_path
 from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.reports import formats, summary
@@ -153,7 +153,7 @@ def _split_view(
 ) -> SplitView:
     """Return one split for the template and add its charts to `figures`."""
     anchor = records.split.name.lower()
-    performances = judged(records, data.periods_per_year)
+    performances = evaluate_split(records, data.periods_per_year)
     own = records.only(Policy.AGENT)
     closed = own.trades[own.trades["exit_cause"] >= 0]
     names = data.facts.instruments

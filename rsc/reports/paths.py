@@ -36,7 +36,7 @@ def thinned(values: NDArray[np.float64], limit: int = DRAWN_POINTS) -> NDArray[n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarYear:
-    """Returns of one year: twelve months, None where nothing was judged, and the year."""
+    """Returns of one year: twelve months, None where nothing was evaluated, and the year."""
 
     year: int
     months: tuple[float | None, ...]
@@ -46,7 +46,7 @@ class CalendarYear:
 def calendar(path: PolicyPath) -> tuple[CalendarYear, ...]:
     """Return the portfolio returns of every calendar month and year of a path.
 
-    The first and the last month hold only the bars that were judged.
+    The first and the last month hold only the bars that were evaluated.
     """
     months = path.timestamp.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
     # A step belongs to the month of its close; its base is the close before the month.

@@ -1,4 +1,4 @@
-"""Helm and its friends for the chart's tests: render, judge, and read what came out."""
+"""Helm and its friends for the chart's tests: render, evaluate, and read what came out."""
 
 from __future__ import annotations
 

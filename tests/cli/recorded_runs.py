@@ -19,7 +19,7 @@ from rsc.trading.environments.simulator import Simulator
 from rsc.trading.performance.metrics import performance_of_records
 from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id
 
-JUDGED = (Split.VALIDATION, Split.TEST)
+EVALUATED = (Split.VALIDATION, Split.TEST)
 ITERATION = 2
 EXAMPLE = """\
 name: small
@@ -88,7 +88,7 @@ def _begin(store, run_id, config, data_digest) -> int:
 def _record_fold(store, context, config, market, fold) -> dict[str, Any]:
     """Record the agent and the baselines on both splits; return the agent's metrics."""
     found: dict[str, Any] = {"fold": fold.index}
-    for split in JUDGED:
+    for split in EVALUATED:
         ranges = fold.validation if split is Split.VALIDATION else fold.test
         own = _agent_records(market, config, context.trial_id, fold.index, split, ranges)
         others = run_baselines(
@@ -103,7 +103,7 @@ def _record_fold(store, context, config, market, fold) -> dict[str, Any]:
         for batch in (own, others):
             store.add(context, batch)
             for policy in np.unique(batch.episodes["policy"]):
-                row = _judge(batch, Policy(policy), split, market.periods_per_year)
+                row = _evaluate(batch, Policy(policy), split, market.periods_per_year)
                 store.add(context, row)
                 if policy == Policy.AGENT:
                     found[split.name.lower()] = {"agent": dict(row.metrics)}
@@ -146,7 +146,7 @@ def _agent_records(market, config, trial_id, fold, split, ranges) -> RecordBatch
     return simulator.drain()
 
 
-def _judge(batch: RecordBatch, policy: Policy, split: Split, periods: float) -> EvaluationRow:
+def _evaluate(batch: RecordBatch, policy: Policy, split: Split, periods: float) -> EvaluationRow:
     episodes = batch.episodes[batch.episodes["policy"] == policy]
     done = episodes[np.isfinite(episodes["episode_return"])]
     found = performance_of_records(episodes, batch.steps, batch.trades, periods_per_year=periods)

@@ -78,7 +78,7 @@ def test_example_trains(ray_session, rsc, folder, monkeypatch, name):
     assert outcome.code == 0, outcome.err
     document = outcome.document
     assert document["state"] == "completed"
-    assert document["judgements"]["test"]["agent"]["total_return"] is not None
-    assert set(document["judgements"]["test"]) >= {"agent", "buy_and_hold", "flat"}
+    assert document["evaluations"]["test"]["agent"]["total_return"] is not None
+    assert set(document["evaluations"]["test"]) >= {"agent", "buy_and_hold", "flat"}
     assert rsc("verify", "last", "--replay").code == 0
     assert rsc("report", "last").code == 0

@@ -9,14 +9,14 @@ import pytest
 
 from rsc.cli.terminal.numbers import ratio_with_interval
 from rsc.cli.terminal.results import print_rows
-from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.metrics import Performance, performance_of_series
 from rsc.trading.performance.series import account_series
 
 
 def performance_of(*returns: float) -> Performance:
-    """Judge an account that is in the market all the time and never trades."""
+    """Evaluate an account that is in the market all the time and never trades."""
     values = 100.0 * np.cumprod([1.0, *(1.0 + one for one in returns)])
-    return judge(
+    return performance_of_series(
         account_series(
             values,
             trade_pnl=np.zeros(0),

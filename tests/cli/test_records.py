@@ -81,11 +81,11 @@ def test_show_as_json_has_the_stored_metrics(rsc, database):
             " WHERE run_id = ? AND split = 'test' AND policy = 'agent'",
             (FIRST,),
         ).fetchone()
-    agent = document["judgements"]["test"]["agent"]
+    agent = document["evaluations"]["test"]["agent"]
     assert agent["sharpe"] == stored
     assert agent["sharpe_low"] < agent["sharpe"] < agent["sharpe_high"]
-    assert document["judgements"]["test"]["flat"]["sharpe"] is None
-    assert document["judgements"]["test"]["flat"]["undefined"]["sharpe"]
+    assert document["evaluations"]["test"]["flat"]["sharpe"] is None
+    assert document["evaluations"]["test"]["flat"]["undefined"]["sharpe"]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["best-kept", "best-by-rule"])
@@ -197,7 +197,7 @@ def test_runs_on_other_bars_are_not_compared(rsc):
     document = rsc("compare", FIRST, FOLDS, "--json").document
     for split in document["splits"]:
         assert split["differences"][0]["p_value"] is None
-        assert split["differences"][0]["reason"] == "judged on other bars"
+        assert split["differences"][0]["reason"] == "evaluated on other bars"
 
 
 @pytest.mark.usefixtures("database")
@@ -254,7 +254,7 @@ def test_an_absurd_value_is_named_by_verify_and_stops_no_other_command(rsc, data
     assert outcome.code == 3
     assert "step_index 7" in " ".join(outcome.out.split())
     assert rsc("verify", FIRST, "--replay", "--json").code == 3
-    agent = rsc("show", FIRST, "--json").document["judgements"]["test"]["agent"]
+    agent = rsc("show", FIRST, "--json").document["evaluations"]["test"]["agent"]
     assert agent["undefined"]["sharpe"] == "too large for a number"
     for words in (["show", FIRST], ["compare", FIRST, SECOND], ["report", FIRST]):
         outcome = rsc(*words)

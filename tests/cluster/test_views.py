@@ -166,16 +166,16 @@ def _recorded(run_state):
     )
 
 
-def test_watch_judges_by_what_the_database_says():
+def test_watch_evaluates_by_what_the_database_says():
     status_ = {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}
     observed = Observed(rayjob={**_run("a-1", "1"), "status": status_})
     found = status._Status(
         observed=observed, recorded=_recorded("cancelled"), progress=None, note="", prices={}
     )
     with pytest.raises(CheckFailedError, match="run 1 was cancelled, must be completed"):
-        status._judge(found, as_json=False)
-    status._judge(replace(found, recorded=_recorded("completed")), as_json=False)
-    status._judge(replace(found, recorded=None), as_json=False)
+        status._evaluate(found, as_json=False)
+    status._evaluate(replace(found, recorded=_recorded("completed")), as_json=False)
+    status._evaluate(replace(found, recorded=None), as_json=False)
 
 
 def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch):

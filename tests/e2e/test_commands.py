@@ -78,11 +78,11 @@ def test_a_person_plans_submits_looks_reads_and_cancels(namespace, desk):
     assert {"head", "learner", "sampler"} <= set(at)
     assert all(at.values())
 
-    def judged() -> dict[str, Any] | None:
+    def evaluated() -> dict[str, Any] | None:
         seen = status(namespace, "last", *PRICES)
         return seen if seen["progress"]["sharpe"] is not None and seen["cost"]["money"] else None
 
-    found = wait_until(judged, seconds=300, what="a validation and a cost")
+    found = wait_until(evaluated, seconds=300, what="a validation and a cost")
     assert found["run_id"] == run_id
     assert found["cost"]["source"] == "database"
     assert '"event": "evaluation"' in person("logs", run_id, *where)

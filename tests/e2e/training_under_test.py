@@ -1,4 +1,4 @@
-"""The training that pods do in these tests, its values for Helm, and how it is judged."""
+"""The training that pods do in these tests, its values for Helm, and how it is evaluated."""
 
 from __future__ import annotations
 

@@ -307,7 +307,7 @@ def test_ranges_are_ordered_apart_and_never_empty(timestamps, config, gap, warm_
             assert train.end + gap < validation.start < validation.end
             assert validation.end + gap < test.start < test.end < len(timestamp)
             for j, other in enumerate(timestamps):
-                # No instrument trains or selects on a date that another is judged on.
+                # No instrument trains or selects on a date that another is evaluated on.
                 assert timestamp[train.end] < other[fold.validation[j].start]
                 assert timestamp[validation.end] < other[fold.test[j].start]
     for before, after in pairwise(folds):

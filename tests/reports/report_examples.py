@@ -94,11 +94,11 @@ def learning_curve(market: Market) -> LearningCurve:
     returns, rows = [], []
     for iteration, look_back in enumerate(LOOK_BACKS):
         greedy = momentum(market.close, VALIDATION, look_back)
-        judged = completed(
+        evaluated = completed(
             run_agent(market, VALIDATION, greedy, split=Split.VALIDATION, iteration=iteration)
         )
         found = performance_of_records(
-            judged.episodes, judged.steps, judged.trades, periods_per_year=252
+            evaluated.episodes, evaluated.steps, evaluated.trades, periods_per_year=252
         )
         rows.append([found.sharpe, found.sharpe_low, found.sharpe_high])
         explored = momentum(market.close, TRAIN, look_back)

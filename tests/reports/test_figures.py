@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rsc.analysis.judgement import judged
+from rsc.analysis.evaluation import evaluate_split
 from rsc.analysis.paths import PolicyPath, policy_path
 from rsc.analysis.run_data import LearningCurve, ReportData, SplitRecords
 from rsc.reports import formats
@@ -24,7 +24,7 @@ from rsc.reports.tables import (
     trade_rows,
 )
 from rsc.trading.environments.baselines.registry import BASELINES
-from rsc.trading.performance.metrics import judge
+from rsc.trading.performance.metrics import performance_of_series
 from rsc.trading.performance.series import account_series
 from rsc.trading.records import (
     EPISODE_DTYPE,
@@ -58,7 +58,7 @@ def path_of(dates: list[str], values: list[float]) -> PolicyPath:
 
 
 @pytest.fixture(scope="module")
-def judged_split(report: ReportData) -> SplitRecords:
+def evaluated_split(report: ReportData) -> SplitRecords:
     return report.splits[0]
 
 
@@ -91,7 +91,7 @@ def test_intraday_timestamps_show_their_time() -> None:
     assert not formats.is_intraday(np.array([timestamp("2018-12-31")]))
 
 
-def test_a_month_is_judged_from_the_close_before_it() -> None:
+def test_a_month_is_evaluated_from_the_close_before_it() -> None:
     path = path_of(
         ["2017-12-28", "2017-12-29", "2018-01-30", "2018-01-31", "2018-03-01"],
         [100, 110, 120, 121, 60.5],
@@ -104,10 +104,10 @@ def test_a_month_is_judged_from_the_close_before_it() -> None:
 
 
 def test_months_multiply_to_the_total_return(
-    report: ReportData, judged_split: SplitRecords
+    report: ReportData, evaluated_split: SplitRecords
 ) -> None:
-    path = policy_path(judged_split, Policy.AGENT, 0)
-    found = judged(judged_split, 252)[Policy.AGENT]
+    path = policy_path(evaluated_split, Policy.AGENT, 0)
+    found = evaluate_split(evaluated_split, 252)[Policy.AGENT]
     total = np.prod([1 + year.total for year in calendar(path)]) - 1
     assert found.total_return == pytest.approx(total)
 
@@ -145,37 +145,37 @@ def test_folds_are_joined_into_one_path() -> None:
     assert len(split_figure([path]).layout.shapes) == 1
 
 
-def test_values_drawn_are_values_recorded(judged_split: SplitRecords) -> None:
-    paths = [policy_path(judged_split, policy, 0) for policy in judged_split.policies]
-    figure = split_figure(paths, judged_split.only(Policy.AGENT).trades)
+def test_values_drawn_are_values_recorded(evaluated_split: SplitRecords) -> None:
+    paths = [policy_path(evaluated_split, policy, 0) for policy in evaluated_split.policies]
+    figure = split_figure(paths, evaluated_split.only(Policy.AGENT).trades)
     drawn = {trace.name: trace for trace in figure.data if (trace.yaxis or "y") == "y"}
     assert set(drawn) == {style.label for style in STYLES.values()}
-    final = judged_split.only(Policy.AGENT).episodes["final_portfolio_value"][0]
+    final = evaluated_split.only(Policy.AGENT).episodes["final_portfolio_value"][0]
     assert drawn["Agent"].y[-1] == final
     for policy, style in STYLES.items():
         assert drawn[style.label].line.color == style.colour, policy
 
 
-def test_all_panels_share_one_date_axis(judged_split: SplitRecords) -> None:
-    paths = [policy_path(judged_split, policy, 0) for policy in judged_split.policies]
-    figure = split_figure(paths, judged_split.only(Policy.AGENT).trades)
+def test_all_panels_share_one_date_axis(evaluated_split: SplitRecords) -> None:
+    paths = [policy_path(evaluated_split, policy, 0) for policy in evaluated_split.policies]
+    figure = split_figure(paths, evaluated_split.only(Policy.AGENT).trades)
     assert {trace.xaxis for trace in figure.data} == {None}
     assert {trace.yaxis for trace in figure.data} == {"y", "y2", "y3", "y4"}
     assert figure.layout.xaxis.type == "date"
 
 
-def test_entries_are_marked_and_reversals_only_once(judged_split: SplitRecords) -> None:
-    agent = judged_split.only(Policy.AGENT)
-    figure = split_figure([policy_path(judged_split, Policy.AGENT, 0)], agent.trades)
+def test_entries_are_marked_and_reversals_only_once(evaluated_split: SplitRecords) -> None:
+    agent = evaluated_split.only(Policy.AGENT)
+    figure = split_figure([policy_path(evaluated_split, Policy.AGENT, 0)], agent.trades)
     marks = {trace.name: len(trace.x) for trace in figure.data if trace.mode == "markers"}
     assert marks["Long entry"] + marks["Short entry"] == len(agent.trades)
     assert marks["Exit to flat"] == 1  # always in the market: only the end of the split
 
 
-def test_a_trade_that_was_stopped_in_its_own_bar_has_an_exit(judged_split: SplitRecords) -> None:
-    trade = judged_split.only(Policy.AGENT).trades[:1].copy()
+def test_a_trade_that_was_stopped_in_its_own_bar_has_an_exit(evaluated_split: SplitRecords) -> None:
+    trade = evaluated_split.only(Policy.AGENT).trades[:1].copy()
     trade["exit_timestamp"] = trade["entry_timestamp"]
-    figure = split_figure([policy_path(judged_split, Policy.AGENT, 0)], trade)
+    figure = split_figure([policy_path(evaluated_split, Policy.AGENT, 0)], trade)
     marks = {trace.name: len(trace.x) for trace in figure.data if trace.mode == "markers"}
     assert marks["Exit to flat"] == 1
 
@@ -215,8 +215,8 @@ def test_zero_is_an_edge_of_the_trade_histogram() -> None:
     assert trade_figure(same).data[0].xbins.size > 0
 
 
-def test_reasons_are_numbered_once_each(judged_split: SplitRecords) -> None:
-    table = metric_table(judged(judged_split, 252))
+def test_reasons_are_numbered_once_each(evaluated_split: SplitRecords) -> None:
+    table = metric_table(evaluate_split(evaluated_split, 252))
     assert table.policies == tuple(style.label for style in STYLES.values())
     assert len(set(table.notes)) == len(table.notes)
     for group in table.groups:
@@ -227,8 +227,8 @@ def test_reasons_are_numbered_once_each(judged_split: SplitRecords) -> None:
                     assert table.notes[cell.note - 1] == cell.reason
 
 
-def test_a_sharpe_without_standard_error_is_not_shown(judged_split: SplitRecords) -> None:
-    found = judged(judged_split, 252)[Policy.AGENT]
+def test_a_sharpe_without_standard_error_is_not_shown(evaluated_split: SplitRecords) -> None:
+    found = evaluate_split(evaluated_split, 252)[Policy.AGENT]
     short = replace(
         found,
         sharpe_standard_error=None,
@@ -248,61 +248,61 @@ def test_extreme_trades_are_the_best_and_the_worst() -> None:
     assert last_trades(trades, 2)["exit_timestamp"].tolist() == [6, 5]
 
 
-def test_trades_are_told_with_all_their_costs(judged_split: SplitRecords) -> None:
-    own = judged_split.only(Policy.AGENT)
+def test_trades_are_told_with_all_their_costs(evaluated_split: SplitRecords) -> None:
+    own = evaluated_split.only(Policy.AGENT)
     row = trade_rows(own, own.trades[:1], ("S&P 500",))[0]
     trade = own.trades[0]
     assert row.costs == formats.money(trade["fees"] + trade["slippage"] + trade["carry"])
     assert (row.number, row.entry, row.side) == ("1", "2014-12-26", "long")
 
 
-def test_costs_are_those_of_the_episodes(judged_split: SplitRecords) -> None:
-    rows = {row.policy: row for row in cost_rows(judged_split)}
-    episode = judged_split.only(Policy.RANDOM).episodes[0]
+def test_costs_are_those_of_the_episodes(evaluated_split: SplitRecords) -> None:
+    rows = {row.policy: row for row in cost_rows(evaluated_split)}
+    episode = evaluated_split.only(Policy.RANDOM).episodes[0]
     total = episode["fees"] + episode["slippage"] + episode["carry"]
     assert rows["Random"].total == formats.money(total)
     assert rows["Flat"].share == "0.00\u202f%"
 
 
 def test_findings_do_not_praise_an_interval_that_holds_zero(
-    report: ReportData, judged_split: SplitRecords
+    report: ReportData, evaluated_split: SplitRecords
 ) -> None:
-    found = judged(judged_split, 252)
-    sentences = findings(report, judged_split, found)
+    found = evaluate_split(evaluated_split, 252)
+    sentences = findings(report, evaluated_split, found)
     assert "the interval includes zero, so these bars alone show no skill" in sentences[1]
     better = replace(found[Policy.AGENT], sharpe_low=0.1, sharpe_high=0.9)
-    sentences = findings(report, judged_split, found | {Policy.AGENT: better})
+    sentences = findings(report, evaluated_split, found | {Policy.AGENT: better})
     assert "above zero, before counting tries" in sentences[1]
     worse = replace(found[Policy.AGENT], sharpe_low=-0.9, sharpe_high=-0.1)
-    sentences = findings(report, judged_split, found | {Policy.AGENT: worse})
+    sentences = findings(report, evaluated_split, found | {Policy.AGENT: worse})
     assert "the whole interval is below zero" in sentences[1]
 
 
-def test_less_than_a_year_is_said(report: ReportData, judged_split: SplitRecords) -> None:
-    found = judged(judged_split, 252)
+def test_less_than_a_year_is_said(report: ReportData, evaluated_split: SplitRecords) -> None:
+    found = evaluate_split(evaluated_split, 252)
     short = replace(found[Policy.AGENT], bars=100)
-    sentences = findings(report, judged_split, found | {Policy.AGENT: short})
+    sentences = findings(report, evaluated_split, found | {Policy.AGENT: short})
     assert any("less than a year" in sentence for sentence in sentences)
 
 
 def test_an_account_that_ended_before_the_split_is_told(
-    report: ReportData, judged_split: SplitRecords
+    report: ReportData, evaluated_split: SplitRecords
 ) -> None:
-    assert early_ends(judged_split) == {}
-    episodes = judged_split.episodes.copy()
+    assert early_ends(evaluated_split) == {}
+    episodes = evaluated_split.episodes.copy()
     agents = np.flatnonzero(episodes["policy"] == Policy.AGENT)
     episodes["ended_by"][agents[0]] = Cause.MAX_DRAWDOWN
-    cut = replace(judged_split, episodes=episodes)
+    cut = replace(evaluated_split, episodes=episodes)
     date = formats.date(episodes["end_timestamp"][agents[0]])
     assert early_ends(cut) == {Policy.AGENT: f"reached its drawdown limit on {date}"}
-    sentences = findings(report, cut, judged(cut, 252))
+    sentences = findings(report, cut, evaluate_split(cut, 252))
     assert any(f"reached its drawdown limit on {date}, before" in s for s in sentences)
 
 
 def test_a_sharpe_of_too_few_bars_for_an_interval_is_shown_nowhere() -> None:
     values = 100 * np.cumprod(1 + np.resize([0.01, -0.02, 0.03], 20))
     empty = np.zeros(0)
-    figures = judge(
+    figures = performance_of_series(
         account_series(
             values,
             trade_pnl=empty,
@@ -319,8 +319,11 @@ def test_a_sharpe_of_too_few_bars_for_an_interval_is_shown_nowhere() -> None:
     assert replace(shown, sharpe=figures.sharpe, undefined=figures.undefined) == figures
 
 
-def test_headlines_hold_buy_and_hold_against_the_agent(judged_split: SplitRecords) -> None:
-    figures = {item.label: item for item in headlines(judged_split, judged(judged_split, 252))}
+def test_headlines_hold_buy_and_hold_against_the_agent(evaluated_split: SplitRecords) -> None:
+    figures = {
+        item.label: item
+        for item in headlines(evaluated_split, evaluate_split(evaluated_split, 252))
+    }
     assert figures["Total return"].detail.startswith("Buy and hold +")
     assert figures["Sharpe ratio"].detail.startswith("95\u202f% interval")
     assert figures["Costs paid"].detail.endswith("of the initial value")

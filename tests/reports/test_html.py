@@ -170,12 +170,12 @@ def test_the_same_records_give_the_same_page(report: ReportData, page: str) -> N
     assert render_report(report) == page
 
 
-def test_a_run_that_was_never_judged_has_a_page(report: ReportData) -> None:
+def test_a_run_that_was_never_evaluated_has_a_page(report: ReportData) -> None:
     facts = replace(report.facts, state="running", ended_at=None, tries_on_data=None)
     outline = Outline(
         render_report(ReportData(facts=facts, periods_per_year=math.nan, splits=(), learning=()))
     )
-    assert "Nothing of this run has been judged yet" in outline.words
+    assert "Nothing of this run has been evaluated yet" in outline.words
     assert "nan" not in outline.words
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from report_examples import LOOK_BACKS, TEST, VALIDATION, momentum, run_agent, sp500
 
-from rsc.analysis.judgement import judged
+from rsc.analysis.evaluation import evaluate_split
 from rsc.analysis.load import comparable, load_report
 from rsc.analysis.run_data import ReportData
 from rsc.config.load import config_digest, config_mapping
@@ -65,7 +65,7 @@ class Written:
     def agent(self, bars: BarRange, split: Split, iteration: int) -> None:
         actions = momentum(self.market.close, bars, LOOK_BACKS[iteration])
         batch = run_agent(self.market, bars, actions, split=split, iteration=iteration)
-        self.judge(batch, split, iteration, Policy.AGENT)
+        self.evaluate(batch, split, iteration, Policy.AGENT)
 
     def baselines(self, bars: BarRange, split: Split) -> None:
         batch = run_baselines(
@@ -73,7 +73,7 @@ class Written:
         )
         self.store.add(self.context, batch)
 
-    def judge(self, batch: RecordBatch, split: Split, iteration: int, policy: Policy) -> None:
+    def evaluate(self, batch: RecordBatch, split: Split, iteration: int, policy: Policy) -> None:
         self.store.add(self.context, batch)
         found = performance_of_records(
             batch.episodes, batch.steps, batch.trades, periods_per_year=252
@@ -195,7 +195,7 @@ def test_metrics_of_the_report_are_those_of_the_records(loaded: ReportData, mark
     expected = performance_of_records(
         batch.episodes, batch.steps, batch.trades, periods_per_year=252
     )
-    assert judged(loaded.splits[0], 252)[Policy.AGENT] == expected
+    assert evaluate_split(loaded.splits[0], 252)[Policy.AGENT] == expected
 
 
 def test_the_learning_curve_has_a_gap_where_no_episode_ended(loaded: ReportData) -> None:
@@ -269,7 +269,7 @@ def test_a_run_without_any_record_has_a_page(written: Written) -> None:
     data = load_report(written.store.engine, RUN)
     assert data.splits == ()
     assert data.facts.tries_on_data is None
-    assert "Nothing of this run has been judged yet" in render_report(data)
+    assert "Nothing of this run has been evaluated yet" in render_report(data)
 
 
 def test_a_configuration_of_another_version_is_shown_as_it_is(written: Written) -> None:
@@ -307,7 +307,7 @@ BOTH = (Policy.AGENT, Policy.BUY_AND_HOLD)
 @pytest.mark.parametrize(
     ("folds", "shown"),
     [
-        # the baselines of a fold that is not over are not judged yet
+        # the baselines of a fold that is not over are not evaluated yet
         ([fold_of(0, 0, 10, *BOTH), fold_of(1, 10, 20, Policy.AGENT)], {(0, p) for p in BOTH}),
         ([fold_of(0, 0, 10, Policy.AGENT), fold_of(1, 10, 20, Policy.AGENT)], {(0, 0), (1, 0)}),
         # no bar twice
@@ -316,7 +316,7 @@ BOTH = (Policy.AGENT, Policy.BUY_AND_HOLD)
         ([], set()),
     ],
 )  # fmt: skip
-def test_folds_are_joined_where_all_policies_were_judged_on_bars_of_their_own(
+def test_folds_are_joined_where_all_policies_were_evaluated_on_bars_of_their_own(
     folds: list[NDArray[np.void]], shown: set[tuple[int, int]]
 ) -> None:
     kept = [(row["fold"], row["policy"]) for fold in comparable(folds) for row in fold]

@@ -101,7 +101,7 @@ def play(
     return batches
 
 
-def judge(trial_id: int, split: Split, policy: Policy) -> tuple[RecordBatch, EvaluationRow]:
+def evaluate(trial_id: int, split: Split, policy: Policy) -> tuple[RecordBatch, EvaluationRow]:
     """Return the records of one pass over both instruments and its evaluation."""
     simulator = Simulator(random_market(), PLAIN, accounts=2)
     simulator.iteration = 1
@@ -181,7 +181,7 @@ def record_run(
             (Split.VALIDATION, Policy.RANDOM),
             (Split.TEST, Policy.AGENT),
         ):
-            batch, row = judge(trial.trial_id, split, policy)
+            batch, row = evaluate(trial.trial_id, split, policy)
             store.add(trial, batch)
             store.add(trial, row)
     for batch in batches:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from recorded_trials import begin_run, execute, judge, record_run
+from recorded_trials import begin_run, evaluate, execute, record_run
 
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
@@ -50,7 +50,7 @@ def test_a_statistic_without_a_good_name_or_value_is_refused(store, name, value,
 
 def test_an_undefined_metric_from_outside_must_have_its_reason(store):
     trial = begin_run(store)
-    _, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
+    _, row = evaluate(trial.trial_id, Split.TEST, Policy.AGENT)
     with pytest.raises(RscError, match="omega was None, must be finite, or None with a reason"):
         store.add(trial, replace(row, extra_metrics={"omega": None}))
     with pytest.raises(RscError, match="sharpe was a column of the table"):
@@ -98,7 +98,7 @@ def test_a_named_value_whose_row_is_missing_is_found(store, owner, child):
 
 def test_metrics_from_outside_are_part_of_the_digest(store):
     trial = begin_run(store)
-    batch, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
+    batch, row = evaluate(trial.trial_id, Split.TEST, Policy.AGENT)
     store.add(trial, batch)
     digests = set()
     for metrics in ({}, {"omega": 1.0}, {"omega": 2.0}, {"tau": 2.0}):

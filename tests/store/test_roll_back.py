@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from recorded_trials import BARS, PLAIN, begin_run, judge, random_market
+from recorded_trials import BARS, PLAIN, begin_run, evaluate, random_market
 
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
@@ -66,9 +66,9 @@ class Training:
         )
         self.store.add(self.trial, row)
 
-    def judge(self, iteration):
-        """Write a judgement; its episodes are always those of iteration 1."""
-        batch, row = judge(self.trial.trial_id, Split.VALIDATION, Policy.AGENT)
+    def evaluate(self, iteration):
+        """Write an evaluation; its episodes are always those of iteration 1."""
+        batch, row = evaluate(self.trial.trial_id, Split.VALIDATION, Policy.AGENT)
         self.store.add(self.trial, batch)
         self.store.add(self.trial, replace(row, iteration=iteration))
 
@@ -103,13 +103,13 @@ def held(training):
 def test_what_lies_beyond_a_checkpoint_is_taken_back_and_all_else_stays(training):
     for iteration in (1, 2):
         training.iterate(iteration, seed=iteration)
-    training.judge(1)
+    training.evaluate(1)
     cut, state, number = training.checkpoint(2)
     assert len(cut.open_episodes) == ACCOUNTS
     before = held(training)
     for iteration in (3, 4):
         training.iterate(iteration, seed=iteration)
-        training.judge(iteration)
+        training.evaluate(iteration)
     training.interrupt()
     assert held(training) != before
     for _ in range(2):
@@ -126,7 +126,7 @@ def test_without_a_checkpoint_all_is_taken_back(training):
     training.store.roll_back(training.trial, EMPTY)
     before = held(training)
     training.iterate(1, seed=1)
-    training.judge(1)
+    training.evaluate(1)
     training.interrupt()
     training.store.roll_back(training.trial, EMPTY)
     assert held(training) == before

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_trials import begin_run, judge, play
+from recorded_trials import begin_run, evaluate, play
 
 from rsc.audit.digest import record_digest
 from rsc.audit.verify import verify_run
@@ -68,7 +68,7 @@ def fill(writer, trial):
     batches = play(trial.trial_id)
     for batch in batches:
         writer.add(trial, batch)
-    batch, row = judge(trial.trial_id, Split.VALIDATION, Policy.AGENT)
+    batch, row = evaluate(trial.trial_id, Split.VALIDATION, Policy.AGENT)
     writer.add(trial, batch)
     writer.add(trial, row)
     writer.add(trial, CURVE)
@@ -149,7 +149,7 @@ def test_a_spool_belongs_to_one_process(tmp_path):
 
 def test_a_write_survives_the_way_through_its_bytes(store):
     trial = begin_run(store)
-    batch, row = judge(trial.trial_id, Split.TEST, Policy.AGENT)
+    batch, row = evaluate(trial.trial_id, Split.TEST, Policy.AGENT)
     for write in (
         Write(trial=trial, payload=row),
         Write(trial=trial, payload=CURVE),

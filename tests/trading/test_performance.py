@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judged_values import of_values
+from metric_values import of_values
 from numpy.typing import NDArray
 
 import rsc.market
 from rsc.errors import UserError
 from rsc.trading.performance import metrics
-from rsc.trading.performance.metrics import METRIC_NAMES, judge
+from rsc.trading.performance.metrics import METRIC_NAMES, performance_of_series
 from rsc.trading.performance.series import (
     account_series,
     concatenate_series,
@@ -109,7 +109,7 @@ def test_the_sharpe_of_the_index_has_its_error_and_interval(closes: NDArray[np.f
 
 
 def test_golden_case_2_has_the_printed_turnover_and_exposure() -> None:
-    found = judge(
+    found = performance_of_series(
         account_series(
             np.array([1000, 1028.45680057, 1096.70494423]),
             trade_pnl=np.array([96.7049442312]),
@@ -171,7 +171,7 @@ def test_a_debt_is_an_annual_return_of_minus_one_and_a_drawdown_below_it() -> No
 
 
 def test_bars_without_equity_are_left_out_of_exposure() -> None:
-    found = judge(
+    found = performance_of_series(
         account_series(
             np.array([1000.0, 1000.0, -100.0]),
             trade_pnl=np.array([-1100.0]),
@@ -231,17 +231,17 @@ def test_stitched_episodes_are_one_series_of_concatenated_returns(
             in_market=np.ones(length, dtype=bool),
         )
 
-    whole = judge(part(closes), periods_per_year=252)
+    whole = performance_of_series(part(closes), periods_per_year=252)
     pieces = concatenate_series(
         [part(closes[:1001]), part(closes[1000:3001] * 7), part(closes[3000:] / 3)]
     )
-    joined = judge(pieces, periods_per_year=252)
+    joined = performance_of_series(pieces, periods_per_year=252)
     for name, value in whole.as_dict().items():
         expected = value if value is None else pytest.approx(value, rel=1e-9)
         assert joined.as_dict()[name] == expected, name
 
 
-def test_records_are_judged_in_order_of_date_without_interrupted_episodes() -> None:
+def test_records_are_evaluated_in_order_of_date_without_interrupted_episodes() -> None:
     episodes = np.zeros(3, EPISODE_DTYPE)
     episodes["episode_id"] = [11, 12, 13]
     episodes["start_timestamp"] = [30, 10, 20]
@@ -284,8 +284,8 @@ def test_accounts_of_several_instruments_are_a_portfolio_in_equal_parts() -> Non
     assert found.exposure == pytest.approx([(55 + 45) / 200, 45 / 211, 80 / 201])
     assert found.in_market.tolist() == [True, True, True]
     assert found.trade_pnl.tolist() == [21, -20]
-    judged = metrics.performance_of_records(episodes, steps, trades, periods_per_year=252)
-    assert (judged.total_return, judged.bars) == (pytest.approx(0.005), 3)
+    evaluated = metrics.performance_of_records(episodes, steps, trades, periods_per_year=252)
+    assert (evaluated.total_return, evaluated.bars) == (pytest.approx(0.005), 3)
 
 
 def test_an_account_in_debt_does_not_hide_what_the_others_hold() -> None:
@@ -317,7 +317,7 @@ def test_of_spans_that_overlap_those_that_follow_one_another_are_kept() -> None:
     assert non_overlapping([]) == []
 
 
-def test_an_episode_with_a_missing_step_cannot_be_judged() -> None:
+def test_an_episode_with_a_missing_step_cannot_be_evaluated() -> None:
     episodes = np.zeros(1, EPISODE_DTYPE)
     episodes["state"], episodes["step_count"] = EpisodeState.COMPLETED, 2
     with pytest.raises(UserError, match="had 1 recorded steps, must be 2"):
@@ -326,7 +326,7 @@ def test_an_episode_with_a_missing_step_cannot_be_judged() -> None:
         )
 
 
-def test_no_completed_episode_cannot_be_judged() -> None:
+def test_no_completed_episode_cannot_be_evaluated() -> None:
     with pytest.raises(UserError, match="no completed episode"):
         metrics.performance_of_records(
             np.zeros(0, EPISODE_DTYPE),

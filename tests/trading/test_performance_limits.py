@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from judged_values import of_values
+from metric_values import of_values
 
 from rsc.errors import UserError
-from rsc.trading.performance.metrics import judge
+from rsc.trading.performance.metrics import performance_of_series
 from rsc.trading.performance.series import AccountSeries, account_series, concatenate_series
 
 
@@ -79,7 +79,7 @@ def part(values: list[float]) -> AccountSeries:
 
 def test_parts_that_compound_beyond_a_number_keep_what_their_returns_say() -> None:
     grown = part([1e-200, 1.0, 0.9])
-    found = judge(concatenate_series([grown, grown]), periods_per_year=252)
+    found = performance_of_series(concatenate_series([grown, grown]), periods_per_year=252)
     for name in ("total_return", "annual_return", "max_drawdown", "calmar"):
         assert found.undefined[name] == "too large for a number"
     assert found.time_in_market == 1.0

@@ -26,7 +26,7 @@ class PodLikeCluster:
     """A head, and nodes that come and go by kind."""
 
     def __init__(self) -> None:
-        self._cluster = _patiently(self._start)
+        self._cluster = _retry(self._start)
         self._nodes: dict[str, list[Any]] = {kind: [] for kind in _OFFERS}
         self._number = 2
 
@@ -42,7 +42,7 @@ class PodLikeCluster:
 
     def add(self, kind: str) -> None:
         """Start a node."""
-        self._nodes[kind].append(_patiently(lambda: self._add(kind)))
+        self._nodes[kind].append(_retry(lambda: self._add(kind)))
 
     def _add(self, kind: str) -> Any:
         self._number += 1
@@ -63,7 +63,7 @@ class PodLikeCluster:
         self._cluster.shutdown()
 
 
-def _patiently(start: Any) -> Any:
+def _retry(start: Any) -> Any:
     for left in range(_ATTEMPTS, 0, -1):
         try:
             return start()

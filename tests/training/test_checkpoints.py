@@ -12,7 +12,7 @@ import pytest
 from checkpoint_contents import DIGEST, save
 
 from rsc.errors import UserError
-from rsc.training.checkpoints.local import FolderCheckpoints, open_checkpoint, standing
+from rsc.training.checkpoints.local import FolderCheckpoints, existing_path, open_checkpoint
 from rsc.training.checkpoints.storage import Storage
 
 
@@ -74,7 +74,7 @@ def what_is_left(folder):
     """Return the newest checkpoint's content as a reader and as the next process find it."""
     for name in seen(folder):  # what can be seen can be used
         open_checkpoint(folder / name, config_digest=DIGEST)
-    read = open_checkpoint(standing(folder / "checkpoint-000007"), config_digest=DIGEST)
+    read = open_checkpoint(existing_path(folder / "checkpoint-000007"), config_digest=DIGEST)
     found = content(read)
     checkpoints = FolderCheckpoints(folder)
     assert 7 in checkpoints.iterations()

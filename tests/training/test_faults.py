@@ -34,7 +34,7 @@ ITERATIONS, ITERATION_STEPS = 60, 4096
 
 
 def long_tree(iterations=ITERATIONS):
-    """A run with a judgement and a checkpoint every second iteration."""
+    """A run with an evaluation and a checkpoint every second iteration."""
     tree = small_tree()
     tree["training"] |= {
         "total_steps": iterations * ITERATION_STEPS,
@@ -84,12 +84,12 @@ def await_moment(started, folder, number, moments, kills, iterations):
     if number in AT_START_UP[kills]:  # the run is taken, Ray starts
         started.wait_until(lambda: attempt_in(folder) > number)
         time.sleep(moments.uniform(0.0, 1.0))
-    elif number == kills - 1:  # the last checkpoint, the judgement, the end
+    elif number == kills - 1:  # the last checkpoint, the evaluation, the end
         started.wait_for(f"validation {iterations}:", seconds=600)
-    else:  # soon, counted in judgements: machines make different things of a second
-        judged = moments.randint(0, 2)
+    else:  # soon, counted in evaluations: machines make different things of a second
+        evaluated = moments.randint(0, 2)
         started.wait_for("training for")
-        started.wait_until(lambda: started.errors.read_text().count("validation ") >= judged)
+        started.wait_until(lambda: started.errors.read_text().count("validation ") >= evaluated)
         time.sleep(moments.uniform(0.0, 0.5))
 
 

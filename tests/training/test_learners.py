@@ -67,7 +67,7 @@ def two_transitions(action=2):
     }
 
 
-def judged(algorithm, learner):
+def evaluated(algorithm, learner):
     """Return targets and loss of the two transitions."""
     batch = two_transitions()
     size = algorithm.env_runner.simulator.account.shape[1]
@@ -91,7 +91,7 @@ def test_the_double_target_values_what_the_online_network_chooses(build, double,
     network = learner.network()
     answer(network.parts["action"], [1.0, 3.0, 2.0])
     answer(network.target_parts["action"], [10.0, 20.0, 50.0])
-    targets, found = judged(algorithm, learner)
+    targets, found = evaluated(algorithm, learner)
     assert targets == pytest.approx([target, 1.0])  # nothing follows an end
     assert found == pytest.approx(loss)  # Huber: |error| - 1/2, error^2 / 2 up to 1
 
@@ -107,7 +107,7 @@ def test_dueling_adds_the_value_to_advantages_less_their_mean(build, double, tar
     answer(network.target_parts["action"], [3.0, 0.0, 0.0])
     shown = np.ones((1, algorithm.config.observation_space.shape[0]), np.float32)
     assert action_scores(network, shown).tolist() == [[0.0, 1.0, 5.0]]  # 2 + (1, 2, 6) - 3
-    targets, _ = judged(algorithm, learner)  # 10 + (3, 0, 0) - 1 = (12, 9, 9)
+    targets, _ = evaluated(algorithm, learner)  # 10 + (3, 0, 0) - 1 = (12, 9, 9)
     assert targets == pytest.approx([target, 1.0])
 
 

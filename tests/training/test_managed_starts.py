@@ -229,7 +229,7 @@ def test_the_newest_start_takes_the_run_over(folder):
 
 @pytest.mark.ray
 @pytest.mark.fault
-def test_the_budget_counts_all_starts_and_its_end_judges_the_best(folder):
+def test_the_budget_counts_all_starts_and_its_end_evaluates_the_best(folder):
     write_run_file(folder, long_tree(patience=1000))
     first = start(folder)
     first.wait_for("validation 2")

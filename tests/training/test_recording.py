@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from recorded_trials import begin_run, judge, play
+from recorded_trials import begin_run, evaluate, play
 
 from rsc.errors import TemporaryError, UserError
 from rsc.store.lease import SupersededError
@@ -72,7 +72,7 @@ def test_small_batches_are_gathered_and_come_before_what_follows(ray_session, tm
     while not list_iterations(store.engine, trial.trial_id):
         time.sleep(0.05)
     assert row_counts(store.engine)["steps"] == sum(len(batch.steps) for batch in batches)
-    recorder.add(trial, judge(trial.trial_id, Split.TEST, Policy.AGENT)[0])
+    recorder.add(trial, evaluate(trial.trial_id, Split.TEST, Policy.AGENT)[0])
     recorder.flush()
     assert len(read_episodes(store.engine, trial.trial_id, split=Split.TEST).records) == 2
     recorder.end()

@@ -1,4 +1,4 @@
-"""Which checkpoint is the best, when training stops, and that the best is what is judged."""
+"""Which checkpoint is the best, when training stops, and that the best is what is evaluated."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_patience_does_not_stop_before_the_minimum_of_iterations(ray_session, tm
 
 
 @pytest.mark.ray
-def test_the_best_checkpoint_is_judged_not_the_last(stopped_early, evaluate):
+def test_the_best_checkpoint_is_evaluated_not_the_last(stopped_early, evaluate):
     folder, result, _ = stopped_early
     engine = create_engine(f"sqlite:///{folder}/rsc.db")
     (trial,) = list_trials(engine, result.run_id)
@@ -174,7 +174,7 @@ def evaluate(ray_session, capsys, monkeypatch):
 
 
 class Stopping(SilentProgress):
-    """Asks for an end, as Ctrl-C does, when the second fold was judged for the first time."""
+    """Asks for an end, as Ctrl-C does, when the second fold was evaluated for the first time."""
 
     def __init__(self):
         self.fold = 0
@@ -198,7 +198,7 @@ def interrupted_run(config, kept):
 
 
 @pytest.mark.ray
-def test_only_what_was_judged_is_judged_again(ray_session, tmp_path, evaluate, capsys):
+def test_only_what_was_evaluated_is_evaluated_again(ray_session, tmp_path, evaluate, capsys):
     """Walk-forward whose validation ranges overlap: interrupted in its second fold, completed."""
     tree = small_tree() | {
         "splits": {
@@ -235,7 +235,7 @@ def test_the_test_split_is_not_opened_before_training_is_over(stopped_early, cap
     engine.dispose()
     assert main(["evaluate", result.run_id, "--database", url]) == 1
     error = capsys.readouterr().err
-    assert f"run {result.run_id} was not judged on its test split yet, must have been" in error
+    assert f"run {result.run_id} was not evaluated on its test split yet, must have been" in error
 
 
 @pytest.mark.ray

@@ -46,7 +46,7 @@ def _print(found: Comparison) -> None:
         print_table(columns, rows, title=f"agent on {split.split}", notes=notes)
         _print_split_differences(split, first)
     if not found.splits:
-        say("the runs share no split on which all of them were judged")
+        say("the runs share no split on which all of them were evaluated")
     for run_id, rows_of in found.settings.items():
         print_differences(rows_of, (first, run_id))
 

@@ -1,4 +1,4 @@
-"""`rsc evaluate`: judge the best checkpoint of a run once more."""
+"""`rsc evaluate`: evaluate the best checkpoint of a run once more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsc.log import configure_logging
 
 _OTHER_HINT = (
     "Other hardware or other libraries may round an action differently; on the same the "
-    "checkpoint is not the one that was judged."
+    "checkpoint is not the one that was evaluated."
 )
 
 app = typer.Typer()
@@ -26,7 +26,7 @@ def evaluate(
     run: RunArgument,
     split: Annotated[
         Literal["validation", "test"],
-        typer.Option("--split", help="Where to judge: on bars never trained on."),
+        typer.Option("--split", help="Where to evaluate: on bars never trained on."),
     ] = "test",
     database: DatabaseOption = None,
     *,
@@ -35,8 +35,8 @@ def evaluate(
     """Load the best checkpoint of RUN, let it trade greedily again, compare with the record.
 
     Writes nothing. Exit code 3 if it does not do what was recorded: the checkpoint is another
-    one, or other hardware rounds differently. A split that was not judged yet is refused: the
-    test split is judged once, after training. Needs the prices where they were, and loads
+    one, or other hardware rounds differently. A split that was not evaluated yet is refused: the
+    test split is evaluated once, after training. Needs the prices where they were, and loads
     torch and a local Ray although it trains nothing.
     """
     configure_logging()

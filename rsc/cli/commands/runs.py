@@ -23,7 +23,7 @@ from rsc.cli.terminal.output import (
     print_table,
     say,
 )
-from rsc.cli.terminal.results import judgement_document, print_judgements
+from rsc.cli.terminal.results import evaluation_document, print_evaluations
 from rsc.store.runs.attempts import list_attempts
 from rsc.store.runs.queries import RunRow, TrialRow, find_run, list_trials
 
@@ -73,14 +73,14 @@ def show(run: RunArgument, database: DatabaseOption = None, *, json: JsonOption 
         **run_document(found),
         "attempts": [attempt_document(attempt) for attempt in attempts],
         "folds": [_trial_document(trial) for trial in trials],
-        **judgement_document(data),
+        **evaluation_document(data),
     }
 
     def render() -> None:
         print_facts(_facts(found, trials, data.facts.instruments), title=f"run {found.run_id}")
         print_attempts(attempts)
         _print_folds(trials)
-        print_judgements(data)
+        print_evaluations(data)
 
     emit(document, render, json=json)
 

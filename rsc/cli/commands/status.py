@@ -119,7 +119,7 @@ def status(
         found = _look(cluster, rayjob, database, prices)
     emit(_document(found), lambda: _show(found), json=json)
     if watch:
-        _judge(found, as_json=json)
+        _require_completed(found, as_json=json)
 
 
 def _phases(rayjobs: tuple[Json, ...], database: str | None) -> list[tuple[Json, Phase]]:
@@ -340,7 +340,7 @@ def _line(found: _Status) -> str:
     return words + (f"; {blockers[0].what}" if blockers else "")
 
 
-def _judge(found: _Status, *, as_json: bool) -> None:
+def _require_completed(found: _Status, *, as_json: bool) -> None:
     phase = _phase(found)
     if phase in {Phase.COMPLETED, Phase.ENDED}:
         return

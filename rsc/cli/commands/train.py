@@ -1,4 +1,4 @@
-"""`rsc train`: one YAML in, a trained and judged agent out.
+"""`rsc train`: one YAML in, a trained and evaluated agent out.
 
 Two ways of the same command. A person's run gets an id of its own and ends with 130 on
 Ctrl-C. A managed start (--run-id, RSC_RUN_ID) goes on with the run of that id whoever
@@ -82,7 +82,7 @@ def train(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train an agent as FILE says, judge it on the test split, compare it with baselines.
+    """Train an agent as FILE says, evaluate it on the test split, compare it with baselines.
 
     Everything is recorded in the database while it happens. Ctrl-C ends the run in order,
     with a checkpoint; --resume goes on from there, also after a kill or a crash.

@@ -71,7 +71,7 @@ class LiveProgress:
         self._iteration = event
 
     def evaluation(self, event: EvaluationProgress) -> None:
-        """Show the newest judgement."""
+        """Show the newest evaluation."""
         self._evaluation = event
 
     def message(self, text: str) -> None:
@@ -110,7 +110,7 @@ class LiveProgress:
 
 
 class PlainProgress:
-    """Lines for a pipe or a file: one each ten seconds, and every judgement."""
+    """Lines for a pipe or a file: one each ten seconds, and every evaluation."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -131,7 +131,7 @@ class PlainProgress:
         say(f"{share:3.0f} %, {time_left(event)} left: {iteration_line(event)}")
 
     def evaluation(self, event: EvaluationProgress) -> None:
-        """Write the judgement."""
+        """Write the evaluation."""
         say(evaluation_line(event))
 
     def message(self, text: str) -> None:
@@ -167,7 +167,7 @@ class LoggedProgress:
         )
 
     def evaluation(self, event: EvaluationProgress) -> None:
-        """Log the judgement."""
+        """Log the evaluation."""
         self._log.info(
             "evaluation",
             iteration=event.iteration,
@@ -214,7 +214,7 @@ def iteration_line(event: IterationProgress) -> str:
 
 
 def evaluation_line(event: EvaluationProgress) -> str:
-    """Return one judgement on one line of at most 80 characters."""
+    """Return one evaluation on one line of at most 80 characters."""
     sharpe = ratio_with_interval(event.sharpe, event.sharpe_low, event.sharpe_high)
     best = ", best so far" if event.best else ""
     total = signed_percent(event.total_return)

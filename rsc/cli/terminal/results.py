@@ -1,4 +1,4 @@
-"""The judgement of a run as tables: the agent beside the baselines, split by split.
+"""The evaluation of a run as tables: the agent beside the baselines, split by split.
 
 The figures come from the records in the database and nowhere else, folds joined as the
 report joins them, so `rsc train`, `rsc show` and the report cannot disagree. A Sharpe
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsc.analysis.database import open_records
-from rsc.analysis.judgement import judgements
+from rsc.analysis.evaluation import evaluate_splits
 from rsc.analysis.load import load_report
 from rsc.analysis.run_data import ReportData, SplitRecords
 from rsc.cli.terminal.numbers import count, percent, ratio, ratio_with_interval, signed_percent
@@ -39,7 +39,7 @@ def print_result(database: str | None, run_id: str, *, json: bool) -> None:
     database : str or None
         URL.
     run_id : str
-        A run that was judged.
+        A run that was evaluated.
     json : bool
         Whether to write a document.
     """
@@ -47,23 +47,23 @@ def print_result(database: str | None, run_id: str, *, json: bool) -> None:
         data = load_report(records.engine, run_id)
 
     def render() -> None:
-        print_judgements(data)
+        print_evaluations(data)
         say(f"run {run_id}: rsc show {run_id} has the rest, rsc report {run_id} draws it")
 
-    document = {"run_id": run_id, "state": data.facts.state, **judgement_document(data)}
+    document = {"run_id": run_id, "state": data.facts.state, **evaluation_document(data)}
     emit(document, render, json=json)
 
 
-def judgement_document(data: ReportData) -> dict[str, Any]:
-    """Return the judgements as plain values: split, policy, metric."""
+def evaluation_document(data: ReportData) -> dict[str, Any]:
+    """Return the evaluations as plain values: split, policy, metric."""
     return {
         "periods_per_year": data.periods_per_year,
-        "judgements": {
+        "evaluations": {
             split: {
                 policy.name.lower(): {**found.as_dict(), "undefined": found.undefined}
                 for policy, found in performances.items()
             }
-            for split, performances in judgements(data).items()
+            for split, performances in evaluate_splits(data).items()
         },
         "ended_early": {
             split.split.name.lower(): {
@@ -74,9 +74,9 @@ def judgement_document(data: ReportData) -> dict[str, Any]:
     }
 
 
-def print_judgements(data: ReportData) -> None:
-    """Write one table for each split that was judged."""
-    found = judgements(data)
+def print_evaluations(data: ReportData) -> None:
+    """Write one table for each split that was evaluated."""
+    found = evaluate_splits(data)
     for split in data.splits:
         name = split.split.name.lower()
         early = [
@@ -85,7 +85,7 @@ def print_judgements(data: ReportData) -> None:
         ]
         print_policies(found[name], title=_title(split, name), notes=early)
     if not data.splits:
-        say("nothing was judged yet")
+        say("nothing was evaluated yet")
 
 
 def policy_name(policy: Policy) -> str:

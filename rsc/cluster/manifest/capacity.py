@@ -318,7 +318,7 @@ def _manifest_refusals(rayjob: Json) -> list[str]:
     if budget and deadline is not None and float(budget) >= float(deadline):
         found.append(
             f"RSC_TIME_BUDGET_SECONDS was {budget}, must be less than activeDeadlineSeconds "
-            f"({deadline}), else the deadline kills the run before it can judge its agent"
+            f"({deadline}), else the deadline kills the run before it can evaluate its agent"
         )
     return found
 

@@ -1,6 +1,6 @@
 """Making the objects of one run: everything that can be refused is refused first.
 
-The order matters: what the pods refer to is checked, the RayJob is judged by the API
+The order matters: what the pods refer to is checked, the RayJob is evaluated by the API
 server without being made, shared objects are applied, and only then the run's own
 objects appear. They belong to the RayJob: deleting it removes them. The Jobs that came
 before it do not, and end by their own TTL.

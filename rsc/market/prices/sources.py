@@ -1,7 +1,7 @@
 """Where prices come from: files, S3 objects, the shipped S&P 500, synthetic worlds.
 
 A URI becomes bytes (``rsc.s3`` reads those in S3), bytes become a table,
-``bars_from_frame`` judges the table. What pandas and pyarrow raise stops here: a user
+``bars_from_frame`` evaluates the table. What pandas and pyarrow raise stops here: a user
 sees the URI and what was wrong with it.
 """
 

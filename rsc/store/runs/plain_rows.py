@@ -1,6 +1,6 @@
 """Rows of iterations and evaluations, with the named values that belong to them.
 
-What every algorithm and every judgement has is a column. Statistics of an algorithm and
+What every algorithm and every evaluation has is a column. Statistics of an algorithm and
 metrics from outside have names of their own: they are rows of a second table, written,
 removed and covered by the checksum together with the row that they belong to.
 """

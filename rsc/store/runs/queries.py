@@ -322,7 +322,7 @@ def list_tries(
     instruments : tuple of str
         Names.
     first, last : datetime
-        Dates of the data that is judged, both included.
+        Dates of the data that is evaluated, both included.
     """
     table = tables.tries
     query = (

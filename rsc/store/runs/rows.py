@@ -118,16 +118,16 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRow:
-    """The judgement of one policy on one split.
+    """The evaluation of one policy on one split.
 
     Attributes
     ----------
     split, iteration, policy
-        The key inside the trial; `iteration` is that of the episodes it judges.
+        The key inside the trial; `iteration` is that of the episodes it evaluates.
     periods_per_year : float
         Bars in a year, by which figures were annualised.
     step_count : int
-        Portfolio returns judged.
+        Portfolio returns evaluated.
     episode_return : float
         Sum of the rewards of its episodes.
     metrics : mapping of str to float or None
@@ -142,7 +142,7 @@ class EvaluationRow:
     is_final : bool
         True for the one evaluation after training.
     checkpoint_iteration : int or None
-        Iteration of the checkpoint that was judged, None for baselines.
+        Iteration of the checkpoint that was evaluated, None for baselines.
     """
 
     split: Split

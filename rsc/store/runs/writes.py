@@ -1,4 +1,4 @@
-"""What the training writes: runs, attempts, trials, records, curves, judgements.
+"""What the training writes: runs, attempts, trials, records, curves, evaluations.
 
 `SqlRunStore` does it on SQLite and Postgres alike. Every write is one transaction that
 first checks that the attempt it belongs to is still the newest of a running run, and

@@ -292,7 +292,7 @@ def _refuse_alive(connection: Connection) -> None:
 
 
 def server_now(connection: Connection) -> datetime:
-    """Return the instant: the server's on Postgres, as leases are judged by one clock."""
+    """Return the instant: the server's on Postgres, as leases are evaluated by one clock."""
     if connection.dialect.name == "postgresql":
         return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
     return datetime.now(UTC)

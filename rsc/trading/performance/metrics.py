@@ -6,7 +6,7 @@ is undefined is None and `undefined` says why; it is never NaN, infinity or 0, a
 too large for a number is undefined. A Sharpe ratio comes with its standard error, interval
 and PSR, so that nobody shows it alone.
 
-Several episodes are judged as one series: their returns concatenated in order of date.
+Several episodes are evaluated as one series: their returns concatenated in order of date.
 Training, the store's verification and the reports all call these functions; nobody
 computes a metric in another place. Not here: how many tries there were.
 """
@@ -149,13 +149,13 @@ def performance_of_records(
     *,
     periods_per_year: float,
 ) -> Performance:
-    """Judge the completed episodes of some records as one series, in order of date."""
+    """Evaluate the completed episodes of some records as one series, in order of date."""
     series = series_of_records(episodes, steps, trades)
-    return judge(series, periods_per_year=periods_per_year)
+    return performance_of_series(series, periods_per_year=periods_per_year)
 
 
-def judge(series: AccountSeries, *, periods_per_year: float) -> Performance:
-    """Judge one series: every metric, and a reason for every one that is undefined."""
+def performance_of_series(series: AccountSeries, *, periods_per_year: float) -> Performance:
+    """Evaluate one series: every metric, and a reason for every one that is undefined."""
     if not (math.isfinite(periods_per_year) and periods_per_year > 0):
         msg = f"periods_per_year was {periods_per_year}, must be a number above 0"
         raise UserError(msg)

@@ -107,7 +107,7 @@ def concatenate_series(parts: Sequence[AccountSeries]) -> AccountSeries:
     are not finite.
     """
     if not parts:
-        msg = "no completed episode was given, must be at least one to judge a series"
+        msg = "no completed episode was given, must be at least one to evaluate a series"
         raise UserError(msg)
     values = [parts[0].values]
     for part in parts[1:]:
@@ -148,7 +148,7 @@ def _require_apart(episodes: NDArray[np.void]) -> None:
     for position, fold in enumerate(folds):
         if position not in kept:
             msg = f"fold {fold} began before the one before it had ended, must follow it"
-            raise UserError(msg, "Bars that are judged twice would make one series look longer.")
+            raise UserError(msg, "Bars that are evaluated twice would make one series look longer.")
 
 
 def series_of_records(
@@ -229,7 +229,7 @@ def _dated_series(
     own = np.sort(steps[steps["episode_id"] == identity], order="step_index")
     if len(own) != episode["step_count"]:
         msg = f"episode {identity} had {len(own)} recorded steps, must be {episode['step_count']}"
-        raise UserError(msg, "Only episodes whose every step is recorded can be judged.")
+        raise UserError(msg, "Only episodes whose every step is recorded can be evaluated.")
     closed = np.sort(trades[trades["episode_id"] == identity], order="trade_index")
     series = account_series(
         np.concatenate([[episode["initial_portfolio_value"]], own["portfolio_value"]]),

@@ -216,7 +216,7 @@ def compare_paired(
     """
     if len(left) != len(right):
         msg = f"the compared series had {len(left)} and {len(right)} bars, must be the same bars"
-        raise UserError(msg, "Compare runs that were judged on the same dates.")
+        raise UserError(msg, "Compare runs that were evaluated on the same dates.")
     first, second = metric(left), metric(right)
     blocks = [block for block in map(mean_block_length, (left, right)) if block is not None]
     if first is None or second is None or len(blocks) < 2:

@@ -108,13 +108,13 @@ class FolderCheckpoints:
 
     def iterations(self) -> list[int]:
         """Return the iterations that have a checkpoint here, in no order."""
-        settle(self.folder)
+        recover(self.folder)
         names = [path.name.removeprefix(PREFIX) for path in self.folder.glob(f"{PREFIX}*")]
         return [int(name) for name in names if name.isdigit()]
 
     def newest(self, *, config_digest: str) -> Checkpoint | None:
         """Do what `newest_checkpoint` does."""
-        settle(self.folder)
+        recover(self.folder)
         return newest_checkpoint(self.folder, config_digest=config_digest)
 
     def at(self, iteration: int, *, config_digest: str) -> Checkpoint:
@@ -149,7 +149,7 @@ def save_checkpoint(
     except OSError as error:
         shutil.rmtree(hidden, ignore_errors=True)
         with suppress(OSError):  # the first one is the one to tell
-            settle(folder)
+            recover(folder)
         raise _explain(error, folder) from error
     return _from_manifest(folder / name, manifest)
 
@@ -169,13 +169,13 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}{_ASIDE}")
 
 
-def standing(path: Path) -> Path:
+def existing_path(path: Path) -> Path:
     """Return where a checkpoint lies: in its place, or where a killed process set it aside."""
     aside = _aside(path)
     return aside if aside.exists() and not path.exists() else path
 
 
-def settle(folder: Path) -> None:
+def recover(folder: Path) -> None:
     """Put back what a killed process set aside; delete it where its successor stands.
 
     For the process that writes there: another may be between two renames.

@@ -77,13 +77,11 @@ class RemoteCheckpoints:
         place, token = f"{self.uri}/{local.path.name}", secrets.token_hex(4)
         manifest = json.loads((local.path / MANIFEST).read_text())
         _each(
-            lambda name: _patiently(
-                lambda: write_object(f"{place}/{token}/{name}", local.path / name)
-            ),
+            lambda name: _retry(lambda: write_object(f"{place}/{token}/{name}", local.path / name)),
             manifest["files"],
         )
         text = json.dumps({**manifest, _FOLDER_KEY: token}, sort_keys=True, indent=1)
-        _patiently(lambda: write_object(f"{place}/{MANIFEST}", text.encode()))
+        _retry(lambda: write_object(f"{place}/{MANIFEST}", text.encode()))
         return replace(local, uri=place)
 
     def newest(self, *, config_digest: str) -> Checkpoint | None:
@@ -93,7 +91,7 @@ class RemoteCheckpoints:
 
     def iterations(self) -> list[int]:
         """Return the iterations that have a complete checkpoint here, in no order."""
-        listed = _patiently(lambda: list_objects(f"{self.uri}/{PREFIX}"))
+        listed = _retry(lambda: list_objects(f"{self.uri}/{PREFIX}"))
         names = [one.uri.removeprefix(f"{self.uri}/{PREFIX}").split("/") for one in listed]
         return [
             int(name[0])
@@ -118,7 +116,7 @@ class RemoteCheckpoints:
         """Delete older checkpoints of other iterations, here and in the object store."""
         keep = set(iterations)
         keep_only(self.scratch, keep)
-        listed = _patiently(lambda: list_objects(f"{self.uri}/{PREFIX}"))
+        listed = _retry(lambda: list_objects(f"{self.uri}/{PREFIX}"))
         # The manifest first: what is half deleted must not look complete.
         to_delete = sorted(
             (one.uri for one in listed if self._is_outdated(one.uri, keep)),
@@ -127,7 +125,7 @@ class RemoteCheckpoints:
         manifests = [uri for uri in to_delete if uri.endswith(f"/{MANIFEST}")]
         for uris in (manifests, to_delete[len(manifests) :]):
             if uris:
-                _patiently(lambda uris=uris: delete_objects(uris))  # type: ignore[misc]
+                _retry(lambda uris=uris: delete_objects(uris))  # type: ignore[misc]
 
     def _is_outdated(self, uri: str, keep: set[int]) -> bool:
         number = uri.removeprefix(f"{self.uri}/{PREFIX}").partition("/")[0]
@@ -158,7 +156,7 @@ def fetch_checkpoint(uri: str, folder: Path, *, config_digest: str) -> Checkpoin
 def _manifest_at(uri: str) -> tuple[dict[str, Any], list[str]]:
     """Return the manifest of a checkpoint and the names of its files."""
     where = f"{uri}/{MANIFEST}"
-    text = _patiently(lambda: read_object(where))
+    text = _retry(lambda: read_object(where))
     try:
         manifest = json.loads(text)
         names = list(manifest["files"])
@@ -190,7 +188,7 @@ def _download(uri: str, manifest: dict[str, Any], names: list[str], folder: Path
         if root not in path.parents:
             raise UserError(f"{uri}/{MANIFEST}: named the file {name}, must name files below it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _patiently(lambda: download(f"{source}/{name}", path))
+        _retry(lambda: download(f"{source}/{name}", path))
 
     try:
         _each(fetch, names)
@@ -210,6 +208,6 @@ def _each(work: Callable[[str], Any], names: Iterable[str]) -> None:
             pass
 
 
-def _patiently(call: Callable[[], _Result]) -> _Result:
+def _retry(call: Callable[[], _Result]) -> _Result:
     """Call again while the object store is away, for some minutes."""
     return retry_temporary(call, lambda: PATIENCE_SECONDS)

@@ -15,7 +15,12 @@ from pathlib import Path
 
 from rsc.errors import UserError
 from rsc.s3 import delete_objects, is_object_uri, read_object, write_object
-from rsc.training.checkpoints.local import CheckpointStore, FolderCheckpoints, path_of, standing
+from rsc.training.checkpoints.local import (
+    CheckpointStore,
+    FolderCheckpoints,
+    existing_path,
+    path_of,
+)
 from rsc.training.checkpoints.remote import RemoteCheckpoints
 
 DEFAULT_STORAGE = "runs"
@@ -66,7 +71,7 @@ class Storage:
             return RemoteCheckpoints(place, self.scratch(run_id) / f"fold-{fold}")
         last = path_of(last_uri)
         here = self.scratch(run_id) / f"fold-{fold}"
-        if not standing(here / last.name).exists() and standing(last).exists():
+        if not existing_path(here / last.name).exists() and existing_path(last).exists():
             here = last.parent
         return FolderCheckpoints(here)
 

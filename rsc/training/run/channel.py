@@ -33,7 +33,7 @@ class Commands:
     stop : bool
         End in order, with a checkpoint; the run goes on later.
     finish : bool
-        Train no longer: judge the best checkpoint and complete.
+        Train no longer: evaluate the best checkpoint and complete.
     """
 
     stop: bool = False

@@ -1,7 +1,7 @@
 """One trial on a Ray cluster: placed and, when its node is lost, placed again by Tune.
 
 The driver stays on the head and trains nothing. The trial is one Tune function that
-asks, as one gang, for a node with ``rsc_main`` and one ``rsc_sampler`` for each env
+asks, as one placement group, for a node with ``rsc_main`` and one ``rsc_sampler`` for each env
 runner. Losing its process or node is no new attempt: Tune starts the function again, it
 registers at the board as the one that counts, and goes on from the newest checkpoint;
 Tune itself keeps no checkpoint and counts nothing but losses.
@@ -107,8 +107,8 @@ def train_on_cluster(
 def _no_place_to_finish(seconds: float) -> TemporaryError:
     return TemporaryError(
         f"the time budget was used up, and no node took the trial within {seconds:.0f} s "
-        "to judge the best checkpoint",
-        "Look at the events of its pods; a new start judges it.",
+        "to evaluate the best checkpoint",
+        "Look at the events of its pods; a new start evaluates it.",
     )
 
 
@@ -216,9 +216,9 @@ def _tuner(
     trainable = tune.with_parameters(
         _train, task=task, market=[market], board=board, recorder=recorder.actor
     )
-    gang = tune.PlacementGroupFactory(trial_bundles(task.plan.config.resources), strategy="PACK")
+    group = tune.PlacementGroupFactory(trial_bundles(task.plan.config.resources), strategy="PACK")
     return tune.Tuner(
-        tune.with_resources(trainable, gang),
+        tune.with_resources(trainable, group),
         run_config=tune.RunConfig(
             name=f"fold-{task.plan.fold.index}",
             storage_path=str(folder),

@@ -33,7 +33,7 @@ class RunResult:
 
 
 def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:
-    """Return the judgement of every fold and the proofs as JSON can hold them."""
+    """Return the evaluation of every fold and the proofs as JSON can hold them."""
     return {
         "look_ahead": [asdict(proof) for proof in proofs],
         "folds": [

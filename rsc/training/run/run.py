@@ -35,7 +35,7 @@ def train_run(
     time_budget: float | None = None,
     progress: ProgressListener | None = None,
 ) -> RunResult:
-    """Train, judge and record a run.
+    """Train, evaluate and record a run.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def train_run(
         Whether this process trains, or one on the pods of its Ray cluster.
     time_budget : float, optional
         Seconds of all attempts of the run together; then training ends, and the best
-        checkpoint is judged.
+        checkpoint is evaluated.
     progress : ProgressListener, optional
         Hears what happens.
 

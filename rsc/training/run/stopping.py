@@ -86,7 +86,7 @@ class StopController:
         return self._stop.is_set()
 
     def finish_requested(self) -> bool:
-        """Whether the time budget is used up: train no longer, judge and complete."""
+        """Whether the time budget is used up: train no longer, evaluate and complete."""
         return self._finish_at is not None and time.monotonic() >= self._finish_at
 
     def require_going_on(self, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Prices, folds and features of a run, judged before anything is begun for them.
+"""Prices, folds and features of a run, evaluated before anything is begun for them.
 
 What is wrong with the data is found here, in seconds and without Ray: a run row, a
 placement on a cluster and a GPU come later. `prepare` is the whole check: loading, the

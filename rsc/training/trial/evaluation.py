@@ -1,4 +1,4 @@
-"""Judging the policy by the policy: greedy episodes over a whole split.
+"""Evaluating the policy by the policy: greedy episodes over a whole split.
 
 One account for each instrument passes once over the split, all together, with the
 action of the highest score and no exploration. Everything is recorded in full. The
@@ -19,7 +19,7 @@ from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
 from rsc.trading.environments.baselines.run import run_baselines
 from rsc.trading.environments.simulator import Simulator, gather_windows
-from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.metrics import Performance, performance_of_series
 from rsc.trading.performance.outside import Figure, MetricConfig, extra_metrics
 from rsc.trading.performance.series import AccountSeries, series_of_records
 from rsc.trading.records import Cause, Policy, RecordBatch, Split, evaluation_episode_id
@@ -29,7 +29,7 @@ from rsc.training.trial_plan import Stream, TrialPlan, seed_sequence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Greedy or baseline episodes of one policy on one split, judged as one series."""
+    """Greedy or baseline episodes of one policy on one split, evaluated as one series."""
 
     split: Split
     policy: Policy
@@ -125,7 +125,7 @@ def evaluate(
     iteration: int,
     policy: Policy = Policy.AGENT,
 ) -> Evaluation:
-    """Run and judge one full pass.
+    """Run and evaluate one full pass.
 
     Parameters
     ----------
@@ -145,11 +145,11 @@ def evaluate(
     while simulator.active.any():
         simulator.step(decide(simulator))
     records = simulator.drain()
-    return judge_records(market, split, policy, iteration, records, plan.config.metrics)
+    return evaluate_records(market, split, policy, iteration, records, plan.config.metrics)
 
 
 def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list[Evaluation]:
-    """Run and judge every baseline on the same bars with the same costs."""
+    """Run and evaluate every baseline on the same bars with the same costs."""
     records = run_baselines(
         market,
         plan.config.trading,
@@ -162,12 +162,14 @@ def evaluate_baselines(plan: TrialPlan, market: Market, *, split: Split) -> list
         window=plan.config.features.window,
     )
     return [
-        judge_records(market, split, policy, 0, _records_of(records, policy), plan.config.metrics)
+        evaluate_records(
+            market, split, policy, 0, _records_of(records, policy), plan.config.metrics
+        )
         for policy in plan.config.baselines.decisions()
     ]
 
 
-def judge_records(
+def evaluate_records(
     market: Market,
     split: Split,
     policy: Policy,
@@ -175,7 +177,7 @@ def judge_records(
     records: RecordBatch,
     metrics: Sequence[MetricConfig] = (),
 ) -> Evaluation:
-    """Judge the completed episodes of `records` as one series."""
+    """Evaluate the completed episodes of `records` as one series."""
     series = series_of_records(records.episodes, records.steps, records.trades)
     periods = market.periods_per_year
     return Evaluation(
@@ -183,7 +185,7 @@ def judge_records(
         policy=policy,
         iteration=iteration,
         records=records,
-        performance=judge(series, periods_per_year=periods),
+        performance=performance_of_series(series, periods_per_year=periods),
         extra_metrics=extra_metrics(metrics, series, periods),
     )
 

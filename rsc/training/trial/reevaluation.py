@@ -1,4 +1,4 @@
-"""A finished policy judged once more, from its checkpoint: nothing is trained or written.
+"""A finished policy evaluated once more, from its checkpoint: nothing is trained or written.
 
 The checkpoint, the prices and the folds must be those of the run; then the greedy
 episodes are those that were recorded, and their metrics too. That is what shows that a
@@ -24,7 +24,13 @@ from rsc.store.states import CheckpointKind
 from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.records import Split
 from rsc.training.algorithms.registry import build_algorithm
-from rsc.training.checkpoints.local import Checkpoint, open_checkpoint, path_of, restore, standing
+from rsc.training.checkpoints.local import (
+    Checkpoint,
+    existing_path,
+    open_checkpoint,
+    path_of,
+    restore,
+)
 from rsc.training.checkpoints.remote import fetch_checkpoint
 from rsc.training.checkpoints.storage import Storage
 from rsc.training.ray_session import local_ray
@@ -46,7 +52,7 @@ def evaluate_run(
     run_id : str
         A run that has a best checkpoint for each of these folds.
     folds : collection of int
-        Folds that were judged on this split: nothing is judged for the first time here.
+        Folds that were evaluated on this split: nothing is evaluated for the first time here.
     database_url : str, optional
         Where its facts are; nothing is written there.
     split : Split
@@ -72,12 +78,12 @@ def evaluate_run(
     finally:
         engine.dispose()
     with local_ray(config):
-        judged = _judge(run, config, trials, found, split)
+        evaluated = _evaluate_trials(run, config, trials, found, split)
     episodes, steps, trades = (
-        np.concatenate([getattr(one.records, name) for one in judged])
+        np.concatenate([getattr(one.records, name) for one in evaluated])
         for name in ("episodes", "steps", "trades")
     )
-    periods = judged[0].performance.periods_per_year
+    periods = evaluated[0].performance.periods_per_year
     return performance_of_records(episodes, steps, trades, periods_per_year=periods).shown()
 
 
@@ -91,10 +97,10 @@ def _best_checkpoint(engine: Any, run: RunRow, trial: TrialRow, config: RunConfi
     if is_object_uri(uri):
         scratch = Storage(uri).scratch(run.run_id) / f"fold-{trial.fold}"
         return fetch_checkpoint(uri, scratch / uri.rpartition("/")[2], config_digest=digest)
-    return open_checkpoint(standing(path_of(uri)), config_digest=digest)
+    return open_checkpoint(existing_path(path_of(uri)), config_digest=digest)
 
 
-def _judge(
+def _evaluate_trials(
     run: RunRow,
     config: RunConfig,
     trials: tuple[TrialRow, ...],
@@ -102,7 +108,7 @@ def _judge(
     split: Split,
 ) -> list[Evaluation]:
     prices = recorded_prices(run)
-    judged = []
+    evaluated = []
     for trial, checkpoint in zip(trials, found, strict=True):
         fold = prices.folds[trial.fold]
         market = prices.market(fold)
@@ -111,9 +117,9 @@ def _judge(
         try:
             restore(algorithm, checkpoint)
             decide = greedy_decisions(algorithm.greedy_module(), plan, market)
-            judged.append(
+            evaluated.append(
                 evaluate(decide, plan, market, split=split, iteration=checkpoint.iteration)
             )
         finally:
             algorithm.stop()
-    return judged
+    return evaluated

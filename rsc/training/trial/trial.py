@@ -1,4 +1,4 @@
-"""One trial: train, judge by the policy itself, keep the best, judge it once at the end.
+"""One trial: train, evaluate by the policy itself, keep the best, evaluate it once at the end.
 
 The loop is short on purpose: iterate, every few iterations evaluate greedily on the
 validation split, checkpoint after the records are safe, stop early without
@@ -31,7 +31,7 @@ from rsc.training.checkpoints.local import restore
 from rsc.training.progress import EvaluationProgress, IterationProgress, ProgressListener
 from rsc.training.recording import FLUSH_SECONDS, Recorder
 from rsc.training.trial.evaluation import Evaluation, evaluate, evaluate_baselines, greedy_decisions
-from rsc.training.trial.judgement_rows import checkpoint_row, evaluation_row, selection_value
+from rsc.training.trial.evaluation_rows import checkpoint_row, evaluation_row, selection_value
 from rsc.training.trial.task import StopRequestedError, TrialResult, TrialTask
 
 # A checkpoint that may be left out is not worth waiting for a database that is away.
@@ -117,7 +117,7 @@ class Trial:
         self.selection = Selection()
 
     def run(self) -> TrialResult:
-        """Train, then judge the best checkpoint on the test split.
+        """Train, then evaluate the best checkpoint on the test split.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Trial:
             over = True
             self.progress.message(
                 f"the time budget was used up after {algorithm.steps:,} steps: "
-                "the best checkpoint is judged"
+                "the best checkpoint is evaluated"
             )
         if over or algorithm.iteration % self.plan.config.evaluation.interval == 0:
             self._validate(algorithm, over=over)
@@ -218,7 +218,7 @@ class Trial:
         raise StopRequestedError
 
     def _validate(self, algorithm: ColumnarAlgorithm, *, over: bool) -> None:
-        """Judge the current policy on the validation split and decide how to go on."""
+        """Evaluate the current policy on the validation split and decide how to go on."""
         config = self.plan.config.evaluation
         evaluation = self._evaluate(algorithm, Split.VALIDATION, algorithm.iteration)
         self._record(evaluation, checkpoint_iteration=algorithm.iteration)
@@ -228,14 +228,14 @@ class Trial:
             config.minimum_improvement,
             is_whole=evaluation.is_whole,
         )
-        judged = evaluation.performance.shown()
+        evaluated = evaluation.performance.shown()
         self.progress.evaluation(
             EvaluationProgress(
                 iteration=algorithm.iteration,
-                sharpe=judged.sharpe,
-                sharpe_low=judged.sharpe_low,
-                sharpe_high=judged.sharpe_high,
-                total_return=judged.total_return,
+                sharpe=evaluated.sharpe,
+                sharpe_low=evaluated.sharpe_low,
+                sharpe_high=evaluated.sharpe_high,
+                total_return=evaluated.total_return,
                 best=best,
             )
         )
@@ -274,7 +274,7 @@ class Trial:
         kept = {algorithm.iteration, self.selection.best_iteration or algorithm.iteration}
         self.task.checkpoints.keep_only(kept)
 
-    # --- judging ------------------------------------------------------------------------
+    # --- evaluating ------------------------------------------------------------------------
 
     def _evaluate(self, algorithm: ColumnarAlgorithm, split: Split, iteration: int) -> Evaluation:
         decide = greedy_decisions(algorithm.greedy_module(), self.plan, self.market)
@@ -296,7 +296,7 @@ class Trial:
         )
 
     def _finish(self, algorithm: ColumnarAlgorithm) -> TrialResult:
-        """Touch the test split once, with the best checkpoint; judge the baselines beside it."""
+        """Touch the test split once, with the best checkpoint; evaluate the baselines beside it."""
         best = self.selection.best_iteration or algorithm.iteration
         iterations, steps = algorithm.iteration, algorithm.steps
         if best != algorithm.iteration:
@@ -314,14 +314,14 @@ class Trial:
             validation_span=span(validation.records.episodes),
             validation={
                 Policy.AGENT: validation.performance,
-                **self._judge_baselines(Split.VALIDATION),
+                **self._evaluate_baselines(Split.VALIDATION),
             },
-            test={Policy.AGENT: test.performance, **self._judge_baselines(Split.TEST)},
+            test={Policy.AGENT: test.performance, **self._evaluate_baselines(Split.TEST)},
         )
         self.recorder.flush()
         return result
 
-    def _judge_baselines(self, split: Split) -> dict[Policy, Performance]:
+    def _evaluate_baselines(self, split: Split) -> dict[Policy, Performance]:
         found = {}
         for baseline in evaluate_baselines(self.plan, self.market, split=split):
             self._record(baseline, checkpoint_iteration=None, is_final=split is Split.TEST)

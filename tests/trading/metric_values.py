@@ -1,11 +1,11 @@
-"""Portfolio values, judged as those of an account that is always invested."""
+"""Portfolio values, evaluated as those of an account that is always invested."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsc.trading.performance.metrics import Performance, judge
+from rsc.trading.performance.metrics import Performance, performance_of_series
 from rsc.trading.performance.series import account_series
 
 
@@ -15,10 +15,10 @@ def of_values(
     pnl: list[float] | None = None,
     periods_per_year: float = 252,
 ) -> Performance:
-    """Judge portfolio values that are always fully invested and never traded."""
+    """Evaluate portfolio values that are always fully invested and never traded."""
     length = max(0, len(values) - 1)
     trades = np.array(pnl or [])
-    return judge(
+    return performance_of_series(
         account_series(
             np.array(values, dtype=np.float64),
             trade_pnl=trades,

@@ -20,17 +20,17 @@ def evaluation_row(
     evaluation: Evaluation, *, checkpoint_iteration: int | None, is_final: bool
 ) -> EvaluationRow:
     """Return the row of an evaluation."""
-    judged_series = evaluation.performance
+    evaluated_series = evaluation.performance
     return EvaluationRow(
         split=evaluation.split,
         iteration=evaluation.iteration,
         policy=evaluation.policy,
-        periods_per_year=judged_series.periods_per_year,
-        step_count=judged_series.bars,
+        periods_per_year=evaluated_series.periods_per_year,
+        step_count=evaluated_series.bars,
         episode_return=evaluation.episode_return,
-        metrics=judged_series.as_dict(),
+        metrics=evaluated_series.as_dict(),
         extra_metrics={name: value for name, (value, _) in evaluation.extra_metrics.items()},
-        undefined=judged_series.undefined
+        undefined=evaluated_series.undefined
         | {name: why for name, (_, why) in evaluation.extra_metrics.items() if why is not None},
         is_final=is_final,
         checkpoint_iteration=checkpoint_iteration,

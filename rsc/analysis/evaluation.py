@@ -1,4 +1,4 @@
-"""The judgement of a run: the performance of every policy, split by split.
+"""The evaluation of a run: the performance of every policy, split by split.
 
 The figures come from the records in the database and nowhere else, folds joined as the
 report joins them, so whoever shows them says the same.
@@ -11,7 +11,7 @@ from rsc.trading.performance.metrics import Performance, performance_of_records
 from rsc.trading.records import Policy
 
 
-def judged(records: SplitRecords, periods_per_year: float) -> dict[Policy, Performance]:
+def evaluate_split(records: SplitRecords, periods_per_year: float) -> dict[Policy, Performance]:
     """Return the performance of every policy of a split, over all folds and instruments."""
     found = {}
     for policy in records.policies:
@@ -22,6 +22,9 @@ def judged(records: SplitRecords, periods_per_year: float) -> dict[Policy, Perfo
     return found
 
 
-def judgements(data: ReportData) -> dict[str, dict[Policy, Performance]]:
+def evaluate_splits(data: ReportData) -> dict[str, dict[Policy, Performance]]:
     """Return the performance of every policy by the name of the split, the test first."""
-    return {split.split.name.lower(): judged(split, data.periods_per_year) for split in data.splits}
+    return {
+        split.split.name.lower(): evaluate_split(split, data.periods_per_year)
+        for split in data.splits
+    }

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from rsc.config.extensions import extensions_of, require_same_extensions
 from rsc.config.load import config_from_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
+from rsc.extensions import Extension
 from rsc.market.build import build_market, market_digest
 from rsc.market.matrix import Market
 from rsc.market.prices.bars import Bars
@@ -49,7 +51,7 @@ class RunPrices:
         return build_market(self.bars, config.features, fold, config.data.periods_per_year)
 
     def require_same(self, run: RunRow, instead: str = "train a new run") -> None:
-        """Refuse prices that are not those of the run.
+        """Refuse prices, or code from outside, that are not those of the run.
 
         Parameters
         ----------
@@ -61,7 +63,7 @@ class RunPrices:
         Raises
         ------
         UserError
-            A price file was changed since the run began.
+            A price file or code from outside was changed since the run began.
         """
         if self.digest != run.data_digest:
             raise UserError(
@@ -69,6 +71,8 @@ class RunPrices:
                 f"{self.digest[:16]}, must be {run.data_digest[:16]}",
                 f"Put the old price files back, or {instead}.",
             )
+        recorded = [Extension(**extension) for extension in run.extensions]
+        require_same_extensions(recorded, extensions_of(self.config))
 
 
 def load_prices(config: RunConfig) -> RunPrices:

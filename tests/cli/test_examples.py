@@ -18,7 +18,11 @@ SMALLER = (
     "features.window=5",
     "evaluation.interval=1",
 )
-SMALLER_DQN = ("training.learning_starts=500", "training.epsilon_steps=1000")
+SMALLER_ALGORITHM = {
+    "dqn": ("training.learning_starts=500", "training.epsilon_steps=1000"),
+    "ppo": (),
+    "sac": ("training.learning_starts=500",),
+}
 
 
 @pytest.fixture
@@ -66,9 +70,7 @@ def test_example_trains(ray_session, rsc, folder, monkeypatch, name):
     (folder / "examples").symlink_to(REPOSITORY / "examples")
     file = f"examples/{name}"
     config = load_run_config(REPOSITORY / file)
-    overrides = list(SMALLER)
-    if config.training.algorithm == "dqn":
-        overrides += SMALLER_DQN
+    overrides = [*SMALLER, *SMALLER_ALGORITHM[config.training.algorithm]]
     if config.splits.kind == "walk_forward":
         overrides.append("splits.maximum_folds=2")
     if os.cpu_count() == 1:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from rsc.config.extensions import extensions_of
 from rsc.config.load import config_digest, config_from_mapping, config_mapping
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
@@ -38,6 +39,8 @@ class PermanentFailureError(UserError):
 
 def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: str) -> None:
     """Enter a run that no attempt has begun yet."""
+    # What failed before its data was read may name code that cannot be loaded.
+    extensions = () if data_digest == NO_DIGEST else extensions_of(config)
     store.create_run(
         NewRun(
             run_id=run_id,
@@ -49,6 +52,7 @@ def create_run(store: SqlRunStore, run_id: str, config: RunConfig, data_digest: 
             seed=config.seed,
             image_digest=os.environ.get("RSC_IMAGE_DIGEST") or None,
             host=host_facts(),
+            extensions=[asdict(extension) for extension in extensions],
         )
     )
 

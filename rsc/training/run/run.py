@@ -18,7 +18,11 @@ from rsc.store.runs.queries import find_run
 from rsc.store.runs.writes import SqlRunStore, open_store
 from rsc.training.checkpoints.storage import DEFAULT_STORAGE, Storage
 from rsc.training.progress import ProgressListener
-from rsc.training.run.admission import begin_managed, create_run, resumed_config
+from rsc.training.run.admission import (
+    begin_managed,
+    create_run,
+    resumed_config,
+)
 from rsc.training.run.attempt import Attempt, Placement, Setting
 from rsc.training.run.results import RunResult
 from rsc.training.run.stopping import StopController

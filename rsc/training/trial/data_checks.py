@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsc.analysis.run_prices import RunPrices, load_prices
+from rsc.config.extensions import extensions_of
 from rsc.config.run import RunConfig
 from rsc.market.features.look_ahead import LookAheadProof, prove_no_look_ahead
 from rsc.trading.environments.episodes import require_room
@@ -41,10 +42,11 @@ def prepare(config: RunConfig, *, look_ahead_samples: int = LOOK_AHEAD_SAMPLES) 
     Raises
     ------
     UserError
-        Prices, splits, lengths of episodes or features are wrong.
+        Prices, splits, lengths of episodes, features or code from outside are wrong.
     TemporaryError
         The prices are on a server that is away.
     """
+    extensions_of(config)  # refuses code from outside that cannot be loaded
     prices = load_prices(config)
     require_room(prices.folds, [one.instrument for one in prices.bars], config.episodes)
     rng = np.random.default_rng(config.seed)

@@ -56,21 +56,14 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """An object as a listing shows it.
-
-    Attributes
-    ----------
-    uri : str
-        ``s3://bucket/key``.
-    size_bytes : int
-        Its size.
-    modified : datetime
-        When it was written, with offset.
-    """
+    """An object as a listing shows it."""
 
     uri: str
+    """``s3://bucket/key``."""
     size_bytes: int
+    """Its size."""
     modified: datetime
+    """When it was written, with offset."""
 
 
 def is_object_uri(uri: str) -> bool:

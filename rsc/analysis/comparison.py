@@ -31,27 +31,19 @@ _SEED = 0  # of the bootstrap: the same comparison gives the same numbers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One run against the first one on one split.
-
-    Attributes
-    ----------
-    run_id : str
-        The further run.
-    sharpe_difference, low, high : float or None
-        Annualised Sharpe ratio of the first run less that of this one, and its 95 %
-        interval; None where it cannot be compared.
-    p_value : float or None
-        Adjusted for the number of comparisons.
-    reason : str
-        Why there is no comparison; empty where there is one.
-    """
+    """One run against the first one on one split."""
 
     run_id: str
+    """The further run."""
     sharpe_difference: float | None = None
     low: float | None = None
     high: float | None = None
+    """Annualised Sharpe ratio of the first run less that of this one, and its 95 % interval; None
+    where it cannot be compared."""
     p_value: float | None = None
+    """Adjusted for the number of comparisons."""
     reason: str = ""
+    """Why there is no comparison; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +57,14 @@ class SplitComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Runs beside each other, the first one against each of the others.
-
-    Attributes
-    ----------
-    runs : tuple of str
-        Ids in the order given.
-    splits : tuple of SplitComparison
-        Those on which every run was evaluated, the test split first.
-    settings : dict of str to tuple of ConfigDifference
-        For each further run the settings in which it differs from the first.
-    """
+    """Runs beside each other, the first one against each of the others."""
 
     runs: tuple[str, ...]
+    """Ids in the order given."""
     splits: tuple[SplitComparison, ...]
+    """Those on which every run was evaluated, the test split first."""
     settings: dict[str, tuple[ConfigDifference, ...]]
+    """For each further run the settings in which it differs from the first."""
 
 
 def compare_runs(engine: Engine, run_ids: Sequence[str]) -> Comparison:

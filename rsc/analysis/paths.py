@@ -19,30 +19,21 @@ from rsc.trading.records import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPath:
-    """One policy on one instrument over a split, T bars.
-
-    Attributes
-    ----------
-    policy : Policy
-        Who decided.
-    timestamp : ndarray of int64, shape (T + 1,)
-        Nanoseconds since 1970 UTC; the first is the close before the first step.
-    value, drawdown, exposure : ndarray of float64, shape (T + 1,)
-        Portfolio value, its distance below the peak (<= 0), position value over
-        portfolio value (0 at the first; NaN where there is no equity).
-    price : ndarray of float64, shape (T + 1,)
-        Closes; NaN at the first.
-    fold_starts : ndarray of int64
-        Timestamps at which the second and later folds begin.
-    """
+    """One policy on one instrument over a split, T bars."""
 
     policy: Policy
+    """Who decided."""
     timestamp: NDArray[np.int64]
+    """Nanoseconds since 1970 UTC; the first is the close before the first step."""
     value: NDArray[np.float64]
     drawdown: NDArray[np.float64]
     exposure: NDArray[np.float64]
+    """Portfolio value, its distance below the peak (<= 0), position value over portfolio value (0
+    at the first; NaN where there is no equity)."""
     price: NDArray[np.float64]
+    """Closes; NaN at the first."""
     fold_starts: NDArray[np.int64]
+    """Timestamps at which the second and later folds begin."""
 
 
 def policy_path(records: SplitRecords, policy: Policy, instrument: int) -> PolicyPath:

@@ -34,19 +34,13 @@ from rsc.trading.records import EPISODE_DTYPE, OPERATION_DTYPE, STEP_DTYPE, TRAD
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """A run and what it did on one split.
-
-    Attributes
-    ----------
-    facts : RunFacts
-        Who the run is: id, name, state, seed, dates, digests, effective configuration.
-    split : str
-        ``test`` or ``validation``: where `equity`, `trades`, `operations`, `steps` and
-        `metrics` are from. All are empty while the split was not evaluated.
-    """
+    """A run and what it did on one split."""
 
     facts: RunFacts
+    """Who the run is: id, name, state, seed, dates, digests, effective configuration."""
     split: str
+    """``test`` or ``validation``: where `equity`, `trades`, `operations`, `steps` and `metrics` are
+    from. All are empty while the split was not evaluated."""
     periods_per_year: float
     _records: SplitRecords
     _operations: NDArray[np.void]

@@ -18,69 +18,48 @@ from rsc.trading.records import Policy, Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """Who the run is and how to get it again.
-
-    Attributes
-    ----------
-    run_id, name, state : str
-        As in `training_runs`.
-    attempt : int
-        Starts of the run's process so far.
-    seed : int
-        Of the try that is shown.
-    algorithm : str
-        What trained.
-    instruments : tuple of str
-        Names by the instrument index of the episodes.
-    started_at, ended_at : datetime or None
-        Aware, UTC; `ended_at` is None while the run lives.
-    code_version, config_sha256, data_digest : str
-        What was run, on what.
-    config_yaml : str
-        The full effective configuration.
-    tries_on_data : int or None
-        Tries ever started on the same data, this one included; None if not counted.
-    tries_in_run : int
-        Tries of this run; more than one when it searched.
-    failure : str
-        Why it failed; empty otherwise.
-    """
+    """Who the run is and how to get it again."""
 
     run_id: str
     name: str
     state: str
+    """As in `training_runs`."""
     attempt: int
+    """Starts of the run's process so far."""
     seed: int
+    """Of the try that is shown."""
     algorithm: str
+    """What trained."""
     instruments: tuple[str, ...]
+    """Names by the instrument index of the episodes."""
     started_at: datetime | None
     ended_at: datetime | None
+    """Aware, UTC; `ended_at` is None while the run lives."""
     code_version: str
     config_sha256: str
     data_digest: str
+    """What was run, on what."""
     config_yaml: str
+    """The full effective configuration."""
     tries_on_data: int | None = None
+    """Tries ever started on the same data, this one included; None if not counted."""
     tries_in_run: int = 1
+    """Tries of this run; more than one when it searched."""
     failure: str = ""
+    """Why it failed; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRecords:
-    """Records of every policy on one split: the agent's chosen module and the baselines.
-
-    Attributes
-    ----------
-    split : Split
-        VALIDATION or TEST.
-    episodes, steps, trades : ndarray
-        Structured arrays of `rsc.trading.records`, of all policies, folds and
-        instruments; one completed episode for each of these.
-    """
+    """Records of every policy on one split: the agent's chosen module and the baselines."""
 
     split: Split
+    """VALIDATION or TEST."""
     episodes: NDArray[np.void]
     steps: NDArray[np.void]
     trades: NDArray[np.void]
+    """Structured arrays of `rsc.trading.records`, of all policies, folds and instruments; one
+    completed episode for each of these."""
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -108,54 +87,36 @@ def _none() -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningCurve:
-    """How one trial learned.
-
-    Attributes
-    ----------
-    fold : int
-        Fold of the trial.
-    iteration : ndarray of float64, shape (I,)
-        Training iterations.
-    episode_return : ndarray of float64, shape (I,)
-        Mean return of the training episodes that ended in the iteration; NaN if none.
-    evaluated : ndarray of float64, shape (K,)
-        Iterations that were evaluated on the validation split.
-    sharpe, sharpe_low, sharpe_high : ndarray of float64, shape (K,)
-        Annualised validation Sharpe ratio and its 95 % interval; NaN where undefined.
-    best_iteration : int or None
-        Iteration whose module was chosen.
-    """
+    """How one trial learned."""
 
     fold: int = 0
+    """Fold of the trial."""
     iteration: NDArray[np.float64] = field(default_factory=_none)
+    """Training iterations."""
     episode_return: NDArray[np.float64] = field(default_factory=_none)
+    """Mean return of the training episodes that ended in the iteration; NaN if none."""
     evaluated: NDArray[np.float64] = field(default_factory=_none)
+    """Iterations that were evaluated on the validation split."""
     sharpe: NDArray[np.float64] = field(default_factory=_none)
     sharpe_low: NDArray[np.float64] = field(default_factory=_none)
     sharpe_high: NDArray[np.float64] = field(default_factory=_none)
+    """Annualised validation Sharpe ratio and its 95 % interval; NaN where undefined."""
     best_iteration: int | None = None
+    """Iteration whose module was chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
-    """One run as a report shows it.
-
-    Attributes
-    ----------
-    facts : RunFacts
-        Who the run is.
-    periods_per_year : float
-        Bars in a year that annualised figures use.
-    splits : tuple of SplitRecords
-        Those that were evaluated, the test split first; empty while nothing was.
-    learning : tuple of LearningCurve
-        One for each fold.
-    """
+    """One run as a report shows it."""
 
     facts: RunFacts
+    """Who the run is."""
     periods_per_year: float
+    """Bars in a year that annualised figures use."""
     splits: tuple[SplitRecords, ...]
+    """Those that were evaluated, the test split first; empty while nothing was."""
     learning: tuple[LearningCurve, ...]
+    """One for each fold."""
 
     def split(self, split: Split) -> SplitRecords | None:
         """Return the records of one split; None where it was not evaluated."""

@@ -24,21 +24,14 @@ from rsc.store.runs.queries import RunRow
 
 @dataclass(frozen=True, kw_only=True)
 class RunPrices:
-    """Prices and folds of a run.
-
-    Attributes
-    ----------
-    config : RunConfig
-        The settings of the run.
-    bars : tuple of Bars
-        One for each instrument.
-    folds : tuple of Fold
-        Decision ranges.
-    """
+    """Prices and folds of a run."""
 
     config: RunConfig
+    """The settings of the run."""
     bars: tuple[Bars, ...]
+    """One for each instrument."""
     folds: tuple[Fold, ...]
+    """Decision ranges."""
 
     @cached_property
     def digest(self) -> str:

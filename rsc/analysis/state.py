@@ -53,30 +53,20 @@ def test_return(run: RunRow) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What the database says of a run.
-
-    Attributes
-    ----------
-    state : str
-        How the newest start ended, or that it runs.
-    run_state : str
-        What `rsc runs` says of the run: completed, cancelled, ….
-    attempt : int
-        Starts so far.
-    progress : Progress or None
-        None before the first iteration.
-    seconds : dict of str to float
-        Pod-seconds of all attempts by group.
-    failure : str
-        Why it failed; empty otherwise.
-    """
+    """What the database says of a run."""
 
     state: str
+    """How the newest start ended, or that it runs."""
     run_state: str
+    """What `rsc runs` says of the run: completed, cancelled, …."""
     attempt: int
+    """Starts so far."""
     progress: Progress | None
+    """None before the first iteration."""
     seconds: dict[str, float]
+    """Pod-seconds of all attempts by group."""
     failure: str
+    """Why it failed; empty otherwise."""
 
 
 def read_recorded(database: str, run_id: str) -> Recorded | str:

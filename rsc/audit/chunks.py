@@ -24,27 +24,18 @@ _STEPS_OF_A_RUNNING_EPISODE = 10_000  # a guess: its count is not written yet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Children:
-    """Rows of one table that belong to the episodes of a chunk.
-
-    Attributes
-    ----------
-    table : RecordTable
-        Which table.
-    records : ndarray
-        In key order; rows without an episode are left out.
-    place : ndarray of int64
-        Index of each row's episode in the chunk.
-    count : ndarray of int64, shape (E,)
-        Rows of each episode.
-    first : ndarray of int64, shape (E,)
-        Place of each episode's first row in `records`.
-    """
+    """Rows of one table that belong to the episodes of a chunk."""
 
     table: RecordTable
+    """Which table."""
     records: NDArray[np.void]
+    """In key order; rows without an episode are left out."""
     place: NDArray[np.int64]
+    """Index of each row's episode in the chunk."""
     count: NDArray[np.int64]
+    """Rows of each episode."""
     first: NDArray[np.int64]
+    """Place of each episode's first row in `records`."""
 
     def total(self, column: str) -> NDArray[np.float64]:
         """Return the sum of a column for each episode."""
@@ -59,26 +50,18 @@ class Children:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Episodes in order of id, and their steps, operations and trades.
-
-    Attributes
-    ----------
-    episodes : ndarray of EPISODE_DTYPE, shape (E,)
-        `instrument` is an index into `instruments`.
-    instruments : tuple of str
-        Names.
-    steps, operations, trades : Children
-        What belongs to the episodes.
-    rows : tuple of Rows
-        All four tables as they were read, rows without an episode included.
-    """
+    """Episodes in order of id, and their steps, operations and trades."""
 
     episodes: NDArray[np.void]
+    """`instrument` is an index into `instruments`."""
     instruments: tuple[str, ...]
+    """Names."""
     steps: Children
     operations: Children
     trades: Children
+    """What belongs to the episodes."""
     rows: tuple[Rows, ...]
+    """All four tables as they were read, rows without an episode included."""
 
     @property
     def final(self) -> NDArray[np.bool_]:

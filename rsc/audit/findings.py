@@ -16,21 +16,14 @@ SHOWN_OF_A_TABLE = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One offending row.
-
-    Attributes
-    ----------
-    table : str
-        Table of the row.
-    key : str
-        Its key as ``name value, name value``.
-    what : str
-        What it was and what was expected.
-    """
+    """One offending row."""
 
     table: str
+    """Table of the row."""
     key: str
+    """Its key as ``name value, name value``."""
     what: str
+    """What it was and what was expected."""
 
     def __str__(self) -> str:
         """Return the finding as one line."""

@@ -76,21 +76,14 @@ def replayer(market: Market, trading: TradingConfig) -> ReplayFunction:
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Every step of the ended episodes of a chunk, recorded or not.
-
-    Attributes
-    ----------
-    episode : ndarray of int64, shape (S,)
-        Index of the episode of each step.
-    first : ndarray of int64, shape (E,)
-        Place of each episode's first step.
-    row : ndarray of int64, shape (S,)
-        Row of the market of the bar that the step ends in.
-    """
+    """Every step of the ended episodes of a chunk, recorded or not."""
 
     episode: Integers
+    """Index of the episode of each step."""
     first: Integers
+    """Place of each episode's first step."""
     row: Integers
+    """Row of the market of the bar that the step ends in."""
 
 
 class Replay:

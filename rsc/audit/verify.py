@@ -50,32 +50,22 @@ _ENDED = {RunState.COMPLETED, RunState.INTERRUPTED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
-    """What `verify_run` found.
-
-    Attributes
-    ----------
-    run_id : str
-        The run.
-    findings : tuple of Finding
-        The first of each table.
-    total : int
-        All of them.
-    episode_count, step_count, attempt_count : int
-        How many rows were looked at.
-    records_sha256 : str
-        Digest of what is recorded now (`rsc.audit.digest`).
-    replayed : bool
-        Whether portfolio values were derived again.
-    """
+    """What `verify_run` found."""
 
     run_id: str
+    """The run."""
     findings: tuple[Finding, ...]
+    """The first of each table."""
     total: int
+    """All of them."""
     episode_count: int
     step_count: int
     attempt_count: int
+    """How many rows were looked at."""
     records_sha256: str
+    """Digest of what is recorded now (`rsc.audit.digest`)."""
     replayed: bool
+    """Whether portfolio values were derived again."""
 
     @property
     def passed(self) -> bool:

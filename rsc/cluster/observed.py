@@ -24,33 +24,23 @@ CLUSTER_LABEL = "ray.io/cluster"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """One run as the cluster has it.
-
-    Attributes
-    ----------
-    rayjob : mapping
-        The RayJob.
-    clusters, jobs, pods, events : tuple of mapping
-        What belongs to it; events may name objects that are gone.
-    nodes : tuple of mapping
-        All nodes; empty when this user may not list them.
-    logs : mapping
-        Last lines of pods whose end needs explaining, by pod name.
-    driver : tuple of str
-        Last lines of the driver's log.
-    now : datetime
-        When this was read.
-    """
+    """One run as the cluster has it."""
 
     rayjob: Json
+    """The RayJob."""
     clusters: tuple[Json, ...] = ()
     jobs: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
     events: tuple[Json, ...] = ()
+    """What belongs to it; events may name objects that are gone."""
     nodes: tuple[Json, ...] = ()
+    """All nodes; empty when this user may not list them."""
     logs: Mapping[str, str] = field(default_factory=dict)
+    """Last lines of pods whose end needs explaining, by pod name."""
     driver: tuple[str, ...] = ()
+    """Last lines of the driver's log."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When this was read."""
 
 
 def name_of(item: Json) -> str:

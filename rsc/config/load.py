@@ -57,19 +57,13 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigDifference:
-    """One key in which two configurations differ.
-
-    Attributes
-    ----------
-    key : str
-        Path with dots.
-    left, right : object
-        Plain values; None also where one side has no such key.
-    """
+    """One key in which two configurations differ."""
 
     key: str
+    """Path with dots."""
     left: Any
     right: Any
+    """Plain values; None also where one side has no such key."""
 
 
 def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

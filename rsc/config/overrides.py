@@ -26,21 +26,14 @@ _HINT = "Write --set with a path and a value: --set training.lr=3e-4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One ``--set``.
-
-    Attributes
-    ----------
-    text : str
-        As it was typed.
-    path : tuple of str or int
-        Keys and list indices.
-    value : object
-        The plain value.
-    """
+    """One ``--set``."""
 
     text: str
+    """As it was typed."""
     path: tuple[str | int, ...]
+    """Keys and list indices."""
     value: Any
+    """The plain value."""
 
     @property
     def where(self) -> str:

@@ -63,21 +63,14 @@ _REQUIREMENTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One place of a configuration.
-
-    Attributes
-    ----------
-    path : tuple of str or int
-        The keys and indices that lead there, as a user writes them.
-    alternatives : tuple
-        The types a value may have there; empty if the place does not exist.
-    field : FieldInfo or None
-        The field that the last key names; None in lists and for unknown keys.
-    """
+    """One place of a configuration."""
 
     path: tuple[str | int, ...]
+    """The keys and indices that lead there, as a user writes them."""
     alternatives: tuple[Any, ...]
+    """The types a value may have there; empty if the place does not exist."""
     field: FieldInfo | None = None
+    """The field that the last key names; None in lists and for unknown keys."""
 
     @property
     def text(self) -> str:
@@ -93,21 +86,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    place : Place
-        Where.
-    text : str
-        Path, what it was and what it must be; without the file's name.
-    hint : str
-        What to do; may be empty.
-    """
+    """One thing that is wrong."""
 
     place: Place
+    """Where."""
     text: str
+    """Path, what it was and what it must be; without the file's name."""
     hint: str = ""
+    """What to do; may be empty."""
 
 
 def place_of(model: type[BaseModel], location: Iterable[str | int]) -> Place:

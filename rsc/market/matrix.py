@@ -18,46 +18,32 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """Bars and features of `I` instruments, `B` bars in all, `F` features.
-
-    Attributes
-    ----------
-    instruments : tuple of str
-        Names, length I.
-    feature_names : tuple of str
-        Names, length F.
-    offset : ndarray of int64, shape (I + 1,)
-        Rows of instrument i are ``offset[i]`` to ``offset[i + 1] - 1``; its
-        ``bar_index`` is ``row - offset[i]``.
-    first_bar : ndarray of int64, shape (I,)
-        First bar_index whose features are all defined (the warm-up is before it).
-    features : ndarray of float32, shape (B, F), C-contiguous
-        Scaled features; 0 in the warm-up, which no observation reaches.
-    open, high, low, close : ndarray of float64, shape (B,)
-        Prices that touch money, adjusted as the configuration says; all > 0.
-    timestamp : ndarray of int64, shape (B,)
-        Nanoseconds since 1970 UTC of the bar's close; increasing within an instrument.
-    tradable : ndarray of bool, shape (B,)
-        False where the volume says that nothing was traded.
-    periods_per_year : float
-        Bars in a year, for annualised figures.
-    digest : str
-        SHA-256 of the bars, before features and scaling.
-    """
+    """Bars and features of `I` instruments, `B` bars in all, `F` features."""
 
     instruments: tuple[str, ...]
+    """Names, length I."""
     feature_names: tuple[str, ...]
+    """Names, length F."""
     offset: NDArray[np.int64]
+    """Rows of instrument i are ``offset[i]`` to ``offset[i + 1] - 1``; its ``bar_index`` is ``row -
+    offset[i]``."""
     first_bar: NDArray[np.int64]
+    """First bar_index whose features are all defined (the warm-up is before it)."""
     features: NDArray[np.float32]
+    """Scaled features; 0 in the warm-up, which no observation reaches."""
     open: NDArray[np.float64]
     high: NDArray[np.float64]
     low: NDArray[np.float64]
     close: NDArray[np.float64]
+    """Prices that touch money, adjusted as the configuration says; all > 0."""
     timestamp: NDArray[np.int64]
+    """Nanoseconds since 1970 UTC of the bar's close; increasing within an instrument."""
     tradable: NDArray[np.bool_]
+    """False where the volume says that nothing was traded."""
     periods_per_year: float
+    """Bars in a year, for annualised figures."""
     digest: str
+    """SHA-256 of the bars, before features and scaling."""
 
     def __post_init__(self) -> None:
         """Make every array read-only: one market, many readers."""

@@ -25,18 +25,12 @@ Timestamps = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BarRange:
-    """Bars of one instrument that episodes may cover.
-
-    Attributes
-    ----------
-    start : int
-        bar_index of the first decision; its window lies after the warm-up.
-    end : int
-        bar_index of the last bar; decisions are at start ... end - 1, so end > start.
-    """
+    """Bars of one instrument that episodes may cover."""
 
     start: int
+    """bar_index of the first decision; its window lies after the warm-up."""
     end: int
+    """bar_index of the last bar; decisions are at start ... end - 1, so end > start."""
 
     @property
     def step_count(self) -> int:
@@ -46,20 +40,14 @@ class BarRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """One train/validation/test division.
-
-    Attributes
-    ----------
-    index : int
-        0-based; later folds lie later.
-    train, validation, test : tuple of BarRange
-        One range for each instrument.
-    """
+    """One train/validation/test division."""
 
     index: int
+    """0-based; later folds lie later."""
     train: tuple[BarRange, ...]
     validation: tuple[BarRange, ...]
     test: tuple[BarRange, ...]
+    """One range for each instrument."""
 
 
 def make_folds(

@@ -225,19 +225,14 @@ EPISODE_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordBatch:
-    """Records in the order in which they happened, ready to be written.
-
-    Attributes
-    ----------
-    episodes, steps, operations, trades : ndarray
-        One-dimensional structured arrays of the dtypes of this module. An episode
-        may stand in `episodes` twice, running and then final: the later row wins.
-    """
+    """Records in the order in which they happened, ready to be written."""
 
     episodes: NDArray[np.void]
     steps: NDArray[np.void]
     operations: NDArray[np.void]
     trades: NDArray[np.void]
+    """One-dimensional structured arrays of the dtypes of this module. An episode may stand in
+    `episodes` twice, running and then final: the later row wins."""
 
     @property
     def row_count(self) -> int:

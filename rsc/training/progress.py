@@ -15,52 +15,35 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IterationProgress:
-    """Where training stands after one iteration.
-
-    Attributes
-    ----------
-    iteration : int
-        Iterations done in this trial.
-    environment_steps, total_steps : int
-        Environment steps done, and to be done, in this trial.
-    steps_per_second : float
-        Environment steps per second of wall-clock, recent rather than average.
-    episode_return_mean : float or None
-        Mean sum of rewards of the training episodes that ended lately; None: none has.
-    loss : float or None
-        Loss of the last learner update; None before the first.
-    """
+    """Where training stands after one iteration."""
 
     iteration: int
+    """Iterations done in this trial."""
     environment_steps: int
     total_steps: int
+    """Environment steps done, and to be done, in this trial."""
     steps_per_second: float
+    """Environment steps per second of wall-clock, recent rather than average."""
     episode_return_mean: float | None = None
+    """Mean sum of rewards of the training episodes that ended lately; None: none has."""
     loss: float | None = None
+    """Loss of the last learner update; None before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationProgress:
-    """One greedy evaluation on the validation split.
-
-    Attributes
-    ----------
-    iteration : int
-        Iteration after which the policy was evaluated.
-    sharpe, sharpe_low, sharpe_high : float or None
-        Annualised Sharpe ratio and its 95 % interval; None where undefined.
-    total_return : float or None
-        Portfolio return over the split, as a fraction; None where undefined.
-    best : bool
-        Whether this is the best policy so far.
-    """
+    """One greedy evaluation on the validation split."""
 
     iteration: int
+    """Iteration after which the policy was evaluated."""
     sharpe: float | None
     sharpe_low: float | None
     sharpe_high: float | None
+    """Annualised Sharpe ratio and its 95 % interval; None where undefined."""
     total_return: float | None
+    """Portfolio return over the split, as a fraction; None where undefined."""
     best: bool
+    """Whether this is the best policy so far."""
 
 
 class ProgressListener(Protocol):

@@ -37,27 +37,18 @@ class Stream(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlan:
-    """One parameter set with one seed on one fold.
-
-    Attributes
-    ----------
-    config : RunConfig
-        The effective configuration of the run.
-    fold : Fold
-        Decision ranges of every instrument, for each split.
-    trial_id : int
-        Key of the trial in the database; the high bits of its episode ids.
-    seed : int
-        Root of every random stream of the trial.
-    on_cluster : bool
-        Whether env runners and learner are placed by the resources of their pods.
-    """
+    """One parameter set with one seed on one fold."""
 
     config: RunConfig
+    """The effective configuration of the run."""
     fold: Fold
+    """Decision ranges of every instrument, for each split."""
     trial_id: int
+    """Key of the trial in the database; the high bits of its episode ids."""
     seed: int
+    """Root of every random stream of the trial."""
     on_cluster: bool = False
+    """Whether env runners and learner are placed by the resources of their pods."""
 
     @property
     def recovery_seconds(self) -> float:

@@ -30,21 +30,14 @@ NOTHING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    title : str
-        Its heading.
-    align : str
-        ``left`` for text, ``right`` for numbers.
-    fixed : bool
-        Whether its cells must stay on one line; other columns give way first.
-    """
+    """One column of a table."""
 
     title: str
+    """Its heading."""
     align: Literal["left", "right"] = "left"
+    """``left`` for text, ``right`` for numbers."""
     fixed: bool = False
+    """Whether its cells must stay on one line; other columns give way first."""
 
 
 def number_column(title: str) -> Column:

@@ -56,19 +56,13 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
-    """What a command in a pod did.
-
-    Attributes
-    ----------
-    code : int
-        Its exit code.
-    out, err : str
-        What it wrote.
-    """
+    """What a command in a pod did."""
 
     code: int
+    """Its exit code."""
     out: str
     err: str
+    """What it wrote."""
 
 
 class Cluster:

@@ -32,21 +32,13 @@ class BlockerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocker:
-    """A reason and what to do about it.
-
-    Attributes
-    ----------
-    kind : BlockerKind
-        Which kind.
-    what : str
-        One sentence without an end: who waits or failed, and why.
-    hint : str
-        What to do; may be empty.
-    pod : str
-        The pod, where it is about one.
-    """
+    """A reason and what to do about it."""
 
     kind: BlockerKind
+    """Which kind."""
     what: str
+    """One sentence without an end: who waits or failed, and why."""
     hint: str = ""
+    """What to do; may be empty."""
     pod: str = ""
+    """The pod, where it is about one."""

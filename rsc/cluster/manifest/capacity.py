@@ -34,65 +34,43 @@ MAIN, LEARNER = "rsc_main", "rsc_learner"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """Resources that must be free on one pod together.
-
-    Attributes
-    ----------
-    kind : str
-        ``trial``, ``env runner`` or ``learner``.
-    count : int
-        How many such bundles.
-    requests : mapping
-        Amount by Ray's name of the resource.
-    """
+    """Resources that must be free on one pod together."""
 
     kind: str
+    """``trial``, ``env runner`` or ``learner``."""
     count: int
+    """How many such bundles."""
     requests: Mapping[str, float]
+    """Amount by Ray's name of the resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """Pods of one group that a run holds at the same time.
-
-    Attributes
-    ----------
-    group : Group
-        What each pod reserves.
-    pods, most : int
-        How many the run needs, and how many the group may ever have.
-    price : float or None
-        Money for one pod and hour; None: not given.
-    """
+    """Pods of one group that a run holds at the same time."""
 
     group: Group
+    """What each pod reserves."""
     pods: int
     most: int
+    """How many the run needs, and how many the group may ever have."""
     price: float | None = None
+    """Money for one pod and hour; None: not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourcePlan:
-    """The answer of `rsc plan`.
-
-    Attributes
-    ----------
-    demand : tuple of Bundle
-        What the run requests, all at once.
-    holds : tuple of Allocation
-        What it will hold, group by group, the head first.
-    longest_seconds : float or None
-        Upper bound of the time it holds that: deadline × (backoffLimit + 1), and the time
-        a finished cluster stays; None: nothing bounds it.
-    refusals, warnings : tuple of str
-        One sentence each; with a refusal the run can never work.
-    """
+    """The answer of `rsc plan`."""
 
     demand: tuple[Bundle, ...]
+    """What the run requests, all at once."""
     holds: tuple[Allocation, ...]
+    """What it will hold, group by group, the head first."""
     longest_seconds: float | None
+    """Upper bound of the time it holds that: deadline × (backoffLimit + 1), and the time a finished
+    cluster stays; None: nothing bounds it."""
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
+    """One sentence each; with a refusal the run can never work."""
 
     @property
     def max_cost(self) -> float | None:

@@ -21,27 +21,19 @@ SUBMITTER = "submitter"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One head or worker group.
-
-    Attributes
-    ----------
-    name : str
-        ``head`` or the worker group's name.
-    minimum, maximum : int
-        Pods it keeps from the start, and most pods it may have.
-    cpu, memory, gpu : float
-        What one pod reserves of the cluster: CPUs, bytes, pieces.
-    offers : mapping
-        What one pod offers to Ray, by Ray's names.
-    """
+    """One head or worker group."""
 
     name: str
+    """``head`` or the worker group's name."""
     minimum: int
     maximum: int
+    """Pods it keeps from the start, and most pods it may have."""
     cpu: float
     memory: float
     gpu: float
+    """What one pod reserves of the cluster: CPUs, bytes, pieces."""
     offers: Mapping[str, float]
+    """What one pod offers to Ray, by Ray's names."""
 
 
 def groups_of(rayjob: Mapping[str, Any]) -> tuple[Group, ...]:

@@ -42,61 +42,40 @@ _NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceChange:
-    """One resource of one group's main container.
-
-    Attributes
-    ----------
-    group : str
-        ``head`` or a worker group.
-    resource : str
-        ``cpu``, ``memory``, ``nvidia.com/gpu``, ….
-    value : str
-        A quantity; ``0`` removes the resource.
-    requests_only : bool
-        Whether the limit stays.
-    """
+    """One resource of one group's main container."""
 
     group: str
+    """``head`` or a worker group."""
     resource: str
+    """``cpu``, ``memory``, ``nvidia.com/gpu``, …."""
     value: str
+    """A quantity; ``0`` removes the resource."""
     requests_only: bool = False
+    """Whether the limit stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What differs from run to run.
-
-    Attributes
-    ----------
-    name : str
-        Name of the RayJob, at most 47 characters.
-    run_id : str
-        Our identity of the run: what the database and the storage call it.
-    namespace : str
-        Where the objects go.
-    train_yaml : str
-        The effective configuration.
-    files : mapping of str to str
-        Texts by name of the Python files that the configuration names, to lie beside it.
-    image : str or None
-        Image of every pod; None keeps the manifest's.
-    storage : str or None
-        URI for checkpoints and reports; None keeps the manifest's.
-    samplers : int or None
-        Most pods of each sampler group; None keeps the manifest's.
-    resources : tuple of ResourceChange
-        Changes to what groups ask for.
-    """
+    """What differs from run to run."""
 
     name: str
+    """Name of the RayJob, at most 47 characters."""
     run_id: str
+    """Our identity of the run: what the database and the storage call it."""
     namespace: str
+    """Where the objects go."""
     train_yaml: str
+    """The effective configuration."""
     files: Mapping[str, str] = field(default_factory=dict)
+    """Texts by name of the Python files that the configuration names, to lie beside it."""
     image: str | None = None
+    """Image of every pod; None keeps the manifest's."""
     storage: str | None = None
+    """URI for checkpoints and reports; None keeps the manifest's."""
     samplers: int | None = None
+    """Most pods of each sampler group; None keeps the manifest's."""
     resources: tuple[ResourceChange, ...] = ()
+    """Changes to what groups ask for."""
 
 
 def rayjob_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

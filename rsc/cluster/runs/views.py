@@ -49,30 +49,20 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
-    """One pod.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    role : str
-        ``head``, the worker group, ``submitter``, ``migrate``, ….
-    state : str
-        What ``kubectl get pods`` says of it.
-    node : str
-        Where it is placed; empty: nowhere yet.
-    seconds : float
-        How long it has held its resources.
-    of_ray : bool
-        Whether it is one of the cluster's own, whose seconds are the cost.
-    """
+    """One pod."""
 
     name: str
+    """Its name."""
     role: str
+    """``head``, the worker group, ``submitter``, ``migrate``, …."""
     state: str
+    """What ``kubectl get pods`` says of it."""
     node: str
+    """Where it is placed; empty: nowhere yet."""
     seconds: float
+    """How long it has held its resources."""
     of_ray: bool
+    """Whether it is one of the cluster's own, whose seconds are the cost."""
 
 
 _SIMPLE = {

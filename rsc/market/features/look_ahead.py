@@ -27,27 +27,18 @@ _Matrix = tuple[tuple[str, ...], Floats]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAheadProof:
-    """Outcome of `prove_no_look_ahead` for one instrument.
-
-    Attributes
-    ----------
-    instrument : str
-        Name of the instrument.
-    digest : str
-        Digest of the bars that were used.
-    columns : tuple of str
-        Feature columns that were tested.
-    samples : tuple of int
-        bar_index t of each sample, increasing.
-    violations : tuple of str
-        One sentence for each column that changed; empty when the proof holds.
-    """
+    """Outcome of `prove_no_look_ahead` for one instrument."""
 
     instrument: str
+    """Name of the instrument."""
     digest: str
+    """Digest of the bars that were used."""
     columns: tuple[str, ...]
+    """Feature columns that were tested."""
     samples: tuple[int, ...]
+    """bar_index t of each sample, increasing."""
     violations: tuple[str, ...]
+    """One sentence for each column that changed; empty when the proof holds."""
 
     @property
     def holds(self) -> bool:

@@ -25,16 +25,11 @@ _CONSTANT = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScalingStatistics:
-    """Mean and population deviation of each feature column, fitted on training rows.
-
-    Attributes
-    ----------
-    mean, deviation : ndarray of float64, shape (F,)
-        ``deviation`` is 0 for a constant column.
-    """
+    """Mean and population deviation of each feature column, fitted on training rows."""
 
     mean: Floats
     deviation: Floats
+    """``deviation`` is 0 for a constant column."""
 
 
 class Scaling(BaseModel):

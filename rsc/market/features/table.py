@@ -19,21 +19,14 @@ from rsc.market.prices.timestamps import timestamp_text
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeatureTable:
-    """Unscaled features of one instrument.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Column names, length F.
-    values : ndarray of float64, shape (T, F)
-        Row t uses bars <= t. Finite from row ``warm_up`` on, NaN possible before.
-    warm_up : int
-        Leading bars without all features.
-    """
+    """Unscaled features of one instrument."""
 
     names: tuple[str, ...]
+    """Column names, length F."""
     values: Floats
+    """Row t uses bars <= t. Finite from row ``warm_up`` on, NaN possible before."""
     warm_up: int
+    """Leading bars without all features."""
 
 
 def compute_features(bars: Bars, config: FeatureConfig) -> FeatureTable:

@@ -50,45 +50,32 @@ COLUMN_WORDS = ("timestamp", *PRICES, "adj_close", "volume")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bars:
-    """`T` bars of one instrument, checked; all arrays are read-only.
-
-    Attributes
-    ----------
-    instrument : str
-        Name of the instrument.
-    timestamp : ndarray of int64, shape (T,)
-        Close of the bar in nanoseconds since 1970 UTC, strictly increasing. Daily
-        files without times hold the date at 00:00 UTC, a label of the trading day.
-    open, high, low, close : ndarray of float64, shape (T,)
-        Prices, adjusted for dividends and splits where the file allowed it; finite,
-        > 0, low <= open, close <= high.
-    volume : ndarray of float64, shape (T,), or None
-        Traded volume as in the file (not adjusted), >= 0.
-    tradable : ndarray of bool, shape (T,)
-        False where a volume column that is not all zero says 0.
-    extras : mapping of str to ndarray of float64, shape (T,)
-        Further numeric columns of the file; may hold NaN.
-    adjusted : bool
-        Whether prices were multiplied by an adjustment factor.
-    stale_open_share : float
-        Share of the bars after the first whose open equals the close before, [0, 1]; in the
-        prices of the file: an adjustment by rounded numbers makes equal prices differ.
-    digest : str
-        SHA-256 over the instrument's name and all arrays, 64 hexadecimal digits.
-    """
+    """`T` bars of one instrument, checked; all arrays are read-only."""
 
     instrument: str
+    """Name of the instrument."""
     timestamp: NDArray[np.int64]
+    """Close of the bar in nanoseconds since 1970 UTC, strictly increasing. Daily files without
+    times hold the date at 00:00 UTC, a label of the trading day."""
     open: Floats
     high: Floats
     low: Floats
     close: Floats
+    """Prices, adjusted for dividends and splits where the file allowed it; finite, > 0, low <=
+    open, close <= high."""
     volume: Floats | None
+    """Traded volume as in the file (not adjusted), >= 0."""
     tradable: NDArray[np.bool_]
+    """False where a volume column that is not all zero says 0."""
     extras: Mapping[str, Floats] = field(default_factory=dict)
+    """Further numeric columns of the file; may hold NaN."""
     adjusted: bool = False
+    """Whether prices were multiplied by an adjustment factor."""
     stale_open_share: float
+    """Share of the bars after the first whose open equals the close before, [0, 1]; in the prices
+    of the file: an adjustment by rounded numbers makes equal prices differ."""
     digest: str
+    """SHA-256 over the instrument's name and all arrays, 64 hexadecimal digits."""
 
     def __post_init__(self) -> None:
         """Make every array read-only: features and user functions share them."""

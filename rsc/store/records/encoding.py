@@ -29,24 +29,16 @@ _POSTGRES_EPOCH = 946_684_800_000_000  # microseconds from 1970 to 2000, where P
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows of one table, ready to be written.
-
-    Attributes
-    ----------
-    table : RecordTable
-        Which table.
-    values : dict of str to ndarray
-        Contiguous arrays of equal length; timestamps in microseconds, codes as they are.
-    instruments : tuple of str
-        Names for the NAME column.
-    checksum : ndarray of int64
-        One for each row.
-    """
+    """Rows of one table, ready to be written."""
 
     table: RecordTable
+    """Which table."""
     values: dict[str, NDArray[Any]]
+    """Contiguous arrays of equal length; timestamps in microseconds, codes as they are."""
     instruments: tuple[str, ...]
+    """Names for the NAME column."""
     checksum: NDArray[np.int64]
+    """One for each row."""
 
     def __len__(self) -> int:
         """Return the number of rows."""

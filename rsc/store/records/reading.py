@@ -32,24 +32,16 @@ _HEADER_BYTES = 19
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one table as they are in the database.
-
-    Attributes
-    ----------
-    table : RecordTable
-        Which table.
-    records : ndarray
-        Of the table's dtype, in key order; timestamps in nanoseconds.
-    instruments : tuple of str
-        Names behind the instrument codes of `records`, sorted.
-    checksum : ndarray of int64
-        As stored.
-    """
+    """Rows of one table as they are in the database."""
 
     table: RecordTable
+    """Which table."""
     records: NDArray[np.void]
+    """Of the table's dtype, in key order; timestamps in nanoseconds."""
     instruments: tuple[str, ...]
+    """Names behind the instrument codes of `records`, sorted."""
     checksum: NDArray[np.int64]
+    """As stored."""
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -50,45 +50,33 @@ class AttemptFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
-    """A row of `attempts`.
-
-    Attributes
-    ----------
-    run_id, attempt
-        The key; attempts count from 1.
-    holder : str
-        Process that held the run.
-    pod_name, pod_uid, node_name, image_digest : str or None
-        Its pod, None outside Kubernetes or where it is not known.
-    started_at, ended_at : datetime
-        `ended_at` is None while it runs, and the last heartbeat when it was lost.
-    outcome, reason
-        How it ended and why.
-    pod_seconds : float or None
-        Seconds of all pods of its cluster, None outside Kubernetes.
-    pods : mapping of str to float
-        The same by worker group.
-    nodes : mapping of str to tuple of str
-        Nodes that each worker group was seen on.
-    node_types : mapping of str to tuple of str
-        What those nodes are, as the chart's values say; groups of which nobody said it are absent.
-    """
+    """A row of `attempts`."""
 
     run_id: str
     attempt: int
+    """The key; attempts count from 1."""
     holder: str
+    """Process that held the run."""
     pod_name: str | None
     pod_uid: str | None
     node_name: str | None
     image_digest: str | None
+    """Its pod, None outside Kubernetes or where it is not known."""
     started_at: datetime
     ended_at: datetime | None
+    """`ended_at` is None while it runs, and the last heartbeat when it was lost."""
     outcome: AttemptOutcome
     reason: str | None
+    """How it ended and why."""
     pod_seconds: float | None
+    """Seconds of all pods of its cluster, None outside Kubernetes."""
     pods: Mapping[str, float]
+    """The same by worker group."""
     nodes: Mapping[str, tuple[str, ...]]
+    """Nodes that each worker group was seen on."""
     node_types: Mapping[str, tuple[str, ...]]
+    """What those nodes are, as the chart's values say; groups of which nobody said it are absent.
+    """
 
 
 def attempt_facts(environment: Mapping[str, str]) -> AttemptFacts:

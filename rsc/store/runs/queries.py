@@ -89,18 +89,12 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeTable:
-    """Episodes of a trial.
-
-    Attributes
-    ----------
-    records : ndarray of EPISODE_DTYPE
-        In order of id; `instrument` is an index into `instruments`.
-    instruments : tuple of str
-        Names, sorted.
-    """
+    """Episodes of a trial."""
 
     records: NDArray[np.void]
+    """In order of id; `instrument` is an index into `instruments`."""
     instruments: tuple[str, ...]
+    """Names, sorted."""
 
 
 def list_runs(engine: Engine) -> tuple[RunRow, ...]:

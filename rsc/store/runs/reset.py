@@ -27,21 +27,14 @@ from rsc.store.schema.failures import database_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetScope:
-    """Which runs: exactly one of the three.
-
-    Attributes
-    ----------
-    run_id : str or None
-        One run.
-    older_than : timedelta or None
-        Runs that were begun longer ago.
-    everything : bool
-        All runs.
-    """
+    """Which runs: exactly one of the three."""
 
     run_id: str | None = None
+    """One run."""
     older_than: timedelta | None = None
+    """Runs that were begun longer ago."""
     everything: bool = False
+    """All runs."""
 
     def __post_init__(self) -> None:
         """Refuse none and several."""

@@ -20,81 +20,54 @@ from rsc.trading.records import Policy, RecordBatch, Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run as it is created.
-
-    Attributes
-    ----------
-    run_id : str
-        Made by the caller, for example ``20261122-181503-k3f9``.
-    name : str
-        Name of the configuration.
-    config : dict
-        The full effective configuration, as JSON can hold it.
-    config_sha256, data_digest : str
-        SHA-256 of the canonical configuration without what cannot change a result
-        (`rsc.config.load.config_digest`), and of the bars.
-    code_version : str
-        Version of rsc, with the commit where it is known.
-    seed : int
-        Seed of the run.
-    image_digest : str or None
-        Container image, None outside a container.
-    host : dict
-        Facts of the machine: cores, memory, versions.
-    extensions : sequence of dict
-        What was loaded from outside: kind, reference, origin (package or file), version and
-        sha256 of each.
-    """
+    """A run as it is created."""
 
     run_id: str
+    """Made by the caller, for example ``20261122-181503-k3f9``."""
     name: str
+    """Name of the configuration."""
     config: Mapping[str, Any]
+    """The full effective configuration, as JSON can hold it."""
     config_sha256: str
     data_digest: str
+    """SHA-256 of the canonical configuration without what cannot change a result
+    (`rsc.config.load.config_digest`), and of the bars."""
     code_version: str
+    """Version of rsc, with the commit where it is known."""
     seed: int
+    """Seed of the run."""
     image_digest: str | None = None
+    """Container image, None outside a container."""
     host: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of the machine: cores, memory, versions."""
     extensions: Sequence[Mapping[str, Any]] = ()
+    """What was loaded from outside: kind, reference, origin (package or file), version and sha256
+    of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResumePoint:
-    """Where a trial goes on: what its checkpoint has behind it.
-
-    Attributes
-    ----------
-    iteration : int
-        Training iterations; 0 without a checkpoint.
-    open_episodes : ndarray of EPISODE_DTYPE
-        Running rows of the episodes that go on, with the counts of their steps, operations
-        and closed trades.
-    """
+    """Where a trial goes on: what its checkpoint has behind it."""
 
     iteration: int
+    """Training iterations; 0 without a checkpoint."""
     open_episodes: NDArray[np.void]
+    """Running rows of the episodes that go on, with the counts of their steps, operations and
+    closed trades."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialContext:
-    """Who writes: goes with every write of a trial.
-
-    Attributes
-    ----------
-    run_id : str
-        The run.
-    attempt : int
-        The attempt the writer belongs to; a write of a superseded one is refused.
-    trial_id : int
-        The trial.
-    instruments : tuple of str
-        Names for the instrument codes of the records.
-    """
+    """Who writes: goes with every write of a trial."""
 
     run_id: str
+    """The run."""
     attempt: int
+    """The attempt the writer belongs to; a write of a superseded one is refused."""
     trial_id: int
+    """The trial."""
     instruments: tuple[str, ...]
+    """Names for the instrument codes of the records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,44 +91,30 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRow:
-    """The evaluation of one policy on one split.
-
-    Attributes
-    ----------
-    split, iteration, policy
-        The key inside the trial; `iteration` is that of the episodes it evaluates.
-    periods_per_year : float
-        Bars in a year, by which figures were annualised.
-    step_count : int
-        Portfolio returns evaluated.
-    episode_return : float
-        Sum of the rewards of its episodes.
-    metrics : mapping of str to float or None
-        By the names of section 1 of the performance metrics, and
-        ``sharpe_standard_error``, ``sharpe_low``, ``sharpe_high``, ``psr``; what is
-        missing or None is undefined.
-    extra_metrics : mapping of str to float or None
-        The same by any other names (`a-z`, digits and `_`): metrics from outside. One that
-        is None must have its reason in `undefined`.
-    undefined : mapping of str to str
-        Why a metric is undefined.
-    is_final : bool
-        True for the one evaluation after training.
-    checkpoint_iteration : int or None
-        Iteration of the checkpoint that was evaluated, None for baselines.
-    """
+    """The evaluation of one policy on one split."""
 
     split: Split
     iteration: int
     policy: Policy
+    """The key inside the trial; `iteration` is that of the episodes it evaluates."""
     periods_per_year: float
+    """Bars in a year, by which figures were annualised."""
     step_count: int
+    """Portfolio returns evaluated."""
     episode_return: float
+    """Sum of the rewards of its episodes."""
     metrics: Mapping[str, float | None]
+    """By the names of section 1 of the performance metrics, and ``sharpe_standard_error``,
+    ``sharpe_low``, ``sharpe_high``, ``psr``; what is missing or None is undefined."""
     extra_metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """The same by any other names (`a-z`, digits and `_`): metrics from outside. One that is None
+    must have its reason in `undefined`."""
     undefined: Mapping[str, str] = field(default_factory=dict)
+    """Why a metric is undefined."""
     is_final: bool = False
+    """True for the one evaluation after training."""
     checkpoint_iteration: int | None = None
+    """Iteration of the checkpoint that was evaluated, None for baselines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

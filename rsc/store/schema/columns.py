@@ -43,27 +43,18 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of a record table.
-
-    Attributes
-    ----------
-    name : str
-        Field of the record dtype and column of the table.
-    kind : ColumnKind
-        What it holds.
-    dtype : numpy.dtype
-        Type of the record field.
-    nullable : bool
-        Whether the database column may be NULL.
-    codes : dict of int to str
-        Names of the codes; empty unless `kind` is CODE.
-    """
+    """One column of a record table."""
 
     name: str
+    """Field of the record dtype and column of the table."""
     kind: ColumnKind
+    """What it holds."""
     dtype: np.dtype[np.generic]
+    """Type of the record field."""
     nullable: bool
+    """Whether the database column may be NULL."""
     codes: dict[int, str]
+    """Names of the codes; empty unless `kind` is CODE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -26,32 +26,22 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSeries:
-    """One account over T bars.
-
-    Attributes
-    ----------
-    values : ndarray of float64, shape (T + 1,)
-        Portfolio values at closes, the first before the first step.
-    returns : ndarray of float64, shape (T,)
-        Portfolio returns.
-    traded_share : ndarray of float64, shape (T,)
-        Traded value over the portfolio value before the step.
-    exposure : ndarray of float64, shape (T,)
-        Position value over portfolio value, of several accounts the sum of absolute
-        position values; NaN where the portfolio value is not positive.
-    in_market : ndarray of bool, shape (T,)
-        Whether units were held at the close.
-    trade_pnl, trade_return : ndarray of float64
-        One entry for each closed trade: money, fraction.
-    """
+    """One account over T bars."""
 
     values: Floats
+    """Portfolio values at closes, the first before the first step."""
     returns: Floats
+    """Portfolio returns."""
     traded_share: Floats
+    """Traded value over the portfolio value before the step."""
     exposure: Floats
+    """Position value over portfolio value, of several accounts the sum of absolute position values;
+    NaN where the portfolio value is not positive."""
     in_market: NDArray[np.bool_]
+    """Whether units were held at the close."""
     trade_pnl: Floats
     trade_return: Floats
+    """One entry for each closed trade: money, fraction."""
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -164,26 +164,18 @@ def _resample(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedComparison:
-    """Whether two series over the same bars differ in one metric.
-
-    Attributes
-    ----------
-    difference : float
-        Metric of the left series minus metric of the right one.
-    low, high : float
-        Percentile interval of the difference.
-    p_value : float
-        Share of draws at least as far from the difference as the difference is from 0.
-    mean_block, draws : int
-        How the bootstrap was drawn: bars, and number of resamples.
-    """
+    """Whether two series over the same bars differ in one metric."""
 
     difference: float
+    """Metric of the left series minus metric of the right one."""
     low: float
     high: float
+    """Percentile interval of the difference."""
     p_value: float
+    """Share of draws at least as far from the difference as the difference is from 0."""
     mean_block: int
     draws: int
+    """How the bootstrap was drawn: bars, and number of resamples."""
 
 
 def compare_paired(

@@ -44,25 +44,17 @@ ACCOUNTS_KEY = "accounts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What one runner answers to one round.
-
-    Attributes
-    ----------
-    runner : int
-        RLlib's worker index: 0 in the driver, else from 1.
-    columns : dict of ndarray, shape (T, N, ...)
-        Decisions and what followed: `row`, `account`, `action`, `reward`, `next_row`,
-        `next_account`, `terminated`, `truncated`.
-    records : RecordBatch
-        What happened, for the database.
-    state : dict
-        The runner's state after the round, without weights.
-    """
+    """What one runner answers to one round."""
 
     runner: int
+    """RLlib's worker index: 0 in the driver, else from 1."""
     columns: Columns
+    """Decisions and what followed: `row`, `account`, `action`, `reward`, `next_row`,
+    `next_account`, `terminated`, `truncated`."""
     records: RecordBatch
+    """What happened, for the database."""
     state: dict[str, Any]
+    """The runner's state after the round, without weights."""
 
 
 def observation_sizes(plan: TrialPlan, market: Market) -> dict[str, int]:

@@ -29,41 +29,29 @@ from rsc.errors import UserError
 MANIFEST = "manifest.json"
 PREFIX = "checkpoint-"
 _FORMAT = 1
-_ASIDE, _DOOMED = ".replaced", ".deleted"
+_ASIDE, _TO_DELETE = ".replaced", ".deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A complete checkpoint on disk.
-
-    Attributes
-    ----------
-    path : Path
-        Its folder on this machine.
-    uri : str
-        Where it is kept: that folder, or its place in an object store.
-    iteration : int
-        Training iterations it has behind it.
-    steps : int
-        Environment steps it has behind it.
-    config_digest : str
-        Digest of the configuration it belongs to.
-    digest : str
-        SHA-256 of the manifest's file list.
-    size_bytes : int
-        Size of all files.
-    progress : dict
-        The trial's own state, JSON.
-    """
+    """A complete checkpoint on disk."""
 
     path: Path
+    """Its folder on this machine."""
     uri: str
+    """Where it is kept: that folder, or its place in an object store."""
     iteration: int
+    """Training iterations it has behind it."""
     steps: int
+    """Environment steps it has behind it."""
     config_digest: str
+    """Digest of the configuration it belongs to."""
     digest: str
+    """SHA-256 of the manifest's file list."""
     size_bytes: int
+    """Size of all files."""
     progress: dict[str, Any]
+    """The trial's own state, JSON."""
 
 
 class CheckpointStore(Protocol):
@@ -308,7 +296,7 @@ def _delete(path: Path) -> None:
     """Delete a folder; what is half deleted must not look like a checkpoint."""
     to_delete = path
     if not path.name.startswith("."):
-        to_delete = path.with_name(f".{path.name}{_DOOMED}")
+        to_delete = path.with_name(f".{path.name}{_TO_DELETE}")
         shutil.rmtree(to_delete, ignore_errors=True)
         with suppress(OSError):
             path.rename(to_delete)

@@ -88,18 +88,12 @@ def known_run(store: SqlRunStore, run_id: str) -> RunRow | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """A managed start that may begin, or has nothing left to do.
-
-    Attributes
-    ----------
-    prepared : Prepared or None
-        Its data, checked; None when the run is completed or cancelled.
-    cancelled : bool
-        Whether somebody asked the run to end.
-    """
+    """A managed start that may begin, or has nothing left to do."""
 
     prepared: Prepared | None = None
+    """Its data, checked; None when the run is completed or cancelled."""
     cancelled: bool = False
+    """Whether somebody asked the run to end."""
 
 
 Note = Callable[[str, str], None]

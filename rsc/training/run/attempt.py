@@ -54,24 +54,16 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where and how a run is executed; never what it is.
-
-    Attributes
-    ----------
-    storage : Storage
-        Where checkpoints lie.
-    placement : Placement
-        Who trains.
-    time_budget : float or None
-        Seconds of all attempts of the run together.
-    managed : bool
-        Whether it was started under a run id of its own: the newest start wins.
-    """
+    """Where and how a run is executed; never what it is."""
 
     storage: Storage
+    """Where checkpoints lie."""
     placement: Placement = Placement.DRIVER
+    """Who trains."""
     time_budget: float | None = None
+    """Seconds of all attempts of the run together."""
     managed: bool = False
+    """Whether it was started under a run id of its own: the newest start wins."""
 
 
 class Attempt:

@@ -26,59 +26,38 @@ _KEPT_NEWS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """What the driver wants of the trial.
-
-    Attributes
-    ----------
-    stop : bool
-        End in order, with a checkpoint; the run goes on later.
-    finish : bool
-        Train no longer: evaluate the best checkpoint and complete.
-    """
+    """What the driver wants of the trial."""
 
     stop: bool = False
+    """End in order, with a checkpoint; the run goes on later."""
     finish: bool = False
+    """Train no longer: evaluate the best checkpoint and complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialOutcome:
-    """How a trial ended.
-
-    Attributes
-    ----------
-    result : object
-        A `TrialResult`, None when there is none.
-    stopped : bool
-        It ended in order because it was told to stop.
-    error : Exception or None
-        Why it failed.
-    """
+    """How a trial ended."""
 
     result: Any = None
+    """A `TrialResult`, None when there is none."""
     stopped: bool = False
+    """It ended in order because it was told to stop."""
     error: Exception | None = None
+    """Why it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updates:
-    """What the driver has not heard yet.
-
-    Attributes
-    ----------
-    events : list of (method, arguments)
-        Calls of a `ProgressListener`.
-    processes : int
-        Processes that have begun the trial so far.
-    silent_seconds : float
-        Seconds since the trial's process last asked for orders.
-    ending : TrialOutcome or None
-        How it ended, when it did.
-    """
+    """What the driver has not heard yet."""
 
     events: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    """Calls of a `ProgressListener`."""
     processes: int = 0
+    """Processes that have begun the trial so far."""
     silent_seconds: float = 0.0
+    """Seconds since the trial's process last asked for orders."""
     ending: TrialOutcome | None = None
+    """How it ended, when it did."""
 
 
 class TrialChannel:

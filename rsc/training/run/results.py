@@ -14,22 +14,15 @@ from rsc.training.trial.task import TrialResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What a run found that ended as it was wanted.
-
-    Attributes
-    ----------
-    run_id : str
-        Its id.
-    trials : tuple of TrialResult
-        One for each fold; empty when this start had nothing to train any more.
-    cancelled : bool
-        Whether it ended because somebody asked it to: not completed, and not to be resumed
-        by itself.
-    """
+    """What a run found that ended as it was wanted."""
 
     run_id: str
+    """Its id."""
     trials: tuple[TrialResult, ...] = field(default=())
+    """One for each fold; empty when this start had nothing to train any more."""
     cancelled: bool = False
+    """Whether it ended because somebody asked it to: not completed, and not to be resumed by
+    itself."""
 
 
 def final_metrics(result: RunResult, proofs: tuple[LookAheadProof, ...]) -> dict[str, Any]:

@@ -22,54 +22,35 @@ class StopRequestedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialTask:
-    """What a process needs to know to train one trial; small, and the same after a restart.
-
-    Attributes
-    ----------
-    plan : TrialPlan
-        What to train.
-    context : TrialContext
-        Who writes.
-    checkpoints : CheckpointStore
-        Where its checkpoints lie.
-    last_checkpoint : str or None
-        Where an earlier attempt left its last one; None: there was none.
-    config_digest : str
-        Digest of the configuration that checkpoints must belong to.
-    """
+    """What a process needs to know to train one trial; small, and the same after a restart."""
 
     plan: TrialPlan
+    """What to train."""
     context: TrialContext
+    """Who writes."""
     checkpoints: CheckpointStore
+    """Where its checkpoints lie."""
     last_checkpoint: str | None
+    """Where an earlier attempt left its last one; None: there was none."""
     config_digest: str
+    """Digest of the configuration that checkpoints must belong to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What a finished trial found.
-
-    Attributes
-    ----------
-    fold : int
-        Its fold.
-    iterations, steps : int
-        Training behind it.
-    best_iteration : int
-        Iteration of the best checkpoint.
-    validation_series : AccountSeries
-        The agent's account on the validation split.
-    validation_span : tuple of int
-        First and last timestamp of it.
-    validation, test : dict
-        Performance of the agent and of every baseline, by policy.
-    """
+    """What a finished trial found."""
 
     fold: int
+    """Its fold."""
     iterations: int
     steps: int
+    """Training behind it."""
     best_iteration: int
+    """Iteration of the best checkpoint."""
     validation_series: AccountSeries
+    """The agent's account on the validation split."""
     validation_span: tuple[int, int]
+    """First and last timestamp of it."""
     validation: dict[Policy, Performance] = field(default_factory=dict)
     test: dict[Policy, Performance] = field(default_factory=dict)
+    """Performance of the agent and of every baseline, by policy."""

@@ -42,30 +42,20 @@ _LAST_FLUSH_SECONDS = 45.0
 
 @dataclass(slots=True, kw_only=True)
 class Selection:
-    """What decides about stopping and about the best checkpoint.
-
-    Attributes
-    ----------
-    best_value : float or None
-        Best validation figure; None while every one was undefined.
-    best_iteration : int or None
-        Iteration of the best checkpoint; None before the first evaluation.
-    best_is_whole : bool
-        Whether its accounts reached the end of the split.
-    evaluations_since_best : int
-        Evaluations without improvement.
-    episodes_completed : int
-        Training episodes that ended with a result.
-    done : bool
-        Training is over; only the final evaluation may be missing.
-    """
+    """What decides about stopping and about the best checkpoint."""
 
     best_value: float | None = None
+    """Best validation figure; None while every one was undefined."""
     best_iteration: int | None = None
+    """Iteration of the best checkpoint; None before the first evaluation."""
     best_is_whole: bool = True
+    """Whether its accounts reached the end of the split."""
     evaluations_since_best: int = 0
+    """Evaluations without improvement."""
     episodes_completed: int = 0
+    """Training episodes that ended with a result."""
     done: bool = False
+    """Training is over; only the final evaluation may be missing."""
 
     def consider(
         self,

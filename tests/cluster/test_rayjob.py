@@ -18,10 +18,11 @@ from rsc.cluster.manifest.rayjob import (
     rayjob_name,
     rayjob_of,
 )
+from rsc.cluster.manifest.run_objects import run_objects
 from rsc.cluster.manifest.source import read_manifest, shipped_manifest
 from rsc.cluster.quantities import memory_text, quantity, ray_cpus
 from rsc.cluster.runs.submission import references
-from rsc.config.load import config_from_mapping
+from rsc.config.load import config_from_mapping, load_run_config
 from rsc.config.run import RunConfig
 from rsc.errors import UserError
 
@@ -107,6 +108,21 @@ def test_python_files_lie_beside_the_yaml_of_driver_and_preflight():
         _config_checksum(_fill()),
         _config_checksum(_fill(files={"own.py": "x = 2\n"})),
     }
+
+
+def test_the_file_that_a_run_file_names_goes_with_it():
+    """What `rsc submit` makes of an example with a feature of its own."""
+    example = Path(__file__).parents[2] / "examples/08-own-feature.yaml"
+    objects, _ = run_objects(
+        load_run_config(example),
+        SHIPPED,
+        shipped=True,
+        samplers=None,
+        resources=(),
+    )
+    maps = [item["data"] for item in objects if item["kind"] == "ConfigMap"]
+    text = example.with_name("own_feature.py").read_text()
+    assert [data["own_feature.py"] for data in maps] == [text, text]
 
 
 def _config_checksum(objects):

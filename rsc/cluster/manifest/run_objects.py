@@ -60,6 +60,7 @@ def run_objects(
         run_id=run_id,
         namespace=namespace,
         train_yaml=dump_yaml(config),
+        files=dict(config.sources),
         image=image,
         storage=storage,
         samplers=samplers,

@@ -8,7 +8,7 @@ import numpy as np
 
 from rsc.market.matrix import Market
 from rsc.market.splits import BarRange
-from rsc.trading.environments.baselines.base import Course, baseline_trading
+from rsc.trading.environments.baselines.base import Course, Decide, baseline_trading
 from rsc.trading.environments.baselines.registry import BaselineConfig
 from rsc.trading.environments.simulator import Simulator
 from rsc.trading.records import Policy, RecordBatch, Split, evaluation_episode_id
@@ -71,15 +71,20 @@ def run_baselines(
     accounts = [slice(i * count, (i + 1) * count) for i in range(len(baselines))]
     for policy, where in zip(baselines, accounts, strict=True):
         _begin(simulator, where.start, policy, ranges, trial_id, split, fold)
+    _run_to_the_end(simulator, list(zip(baselines.values(), accounts, strict=True)))
+    return simulator.drain()
+
+
+def _run_to_the_end(simulator: Simulator, deciders: list[tuple[Decide, slice]]) -> None:
+    """Step until no account is active; each baseline decides for its own accounts."""
     actions = np.zeros(len(simulator.row), np.int64)
     step = 0
     while simulator.active.any():
-        for decide, where in zip(baselines.values(), accounts, strict=True):
+        for decide, where in deciders:
             if simulator.active[where].any():
                 actions[where] = decide(simulator, where, step)
         simulator.step(actions)
         step += 1
-    return simulator.drain()
 
 
 def _begin(

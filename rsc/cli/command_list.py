@@ -82,7 +82,7 @@ COMMANDS = (
         "plan",
         "plan",
         _CLUSTER,
-        "Compute what FILE's run asks of the groups of a manifest; needs no cluster.",
+        "Compute what FILE's run requests of the groups of a manifest; needs no cluster.",
     ),
     ListedCommand(
         "submit",

@@ -173,9 +173,9 @@ def test_watch_evaluates_by_what_the_database_says():
         observed=observed, recorded=_recorded("cancelled"), progress=None, note="", prices={}
     )
     with pytest.raises(CheckFailedError, match="run 1 was cancelled, must be completed"):
-        status._evaluate(found, as_json=False)
-    status._evaluate(replace(found, recorded=_recorded("completed")), as_json=False)
-    status._evaluate(replace(found, recorded=None), as_json=False)
+        status._require_completed(found, as_json=False)
+    status._require_completed(replace(found, recorded=_recorded("completed")), as_json=False)
+    status._require_completed(replace(found, recorded=None), as_json=False)
 
 
 def test_list_tells_cancelled_from_completed_where_the_database_does(monkeypatch):

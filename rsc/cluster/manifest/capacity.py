@@ -318,7 +318,7 @@ def _manifest_refusals(rayjob: Json) -> list[str]:
     if budget and deadline is not None and float(budget) >= float(deadline):
         found.append(
             f"RSC_TIME_BUDGET_SECONDS was {budget}, must be less than activeDeadlineSeconds "
-            f"({deadline}), else the deadline kills the run before it can judge its agent"
+            f"({deadline}), else the deadline kills the run before it can evaluate its agent"
         )
     return found
 
@@ -374,7 +374,8 @@ def _warnings(
             found.append("the head offers CPUs: the trial may land beside the driver on it")
         if group.name != HEAD and group.offers.get(MAIN) and not group.minimum:
             found.append(
-                f"group {group.name} starts with 0 pods: a node it cannot get is noticed by nobody"
+                f"group {group.name} starts with 0 pods: if its node cannot be provisioned, "
+                "the run waits without an error"
             )
     if labels.get(QUEUE_LABEL) and spec["rayClusterSpec"].get("enableInTreeAutoscaling"):
         found.append("a queued run must have a fixed size: turn the autoscaler off")

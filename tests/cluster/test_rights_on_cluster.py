@@ -46,8 +46,8 @@ def test_user_without_rights_is_told_which_one(place, user):
     with pytest.raises(ForbiddenError) as caught:
         list_rayjobs(user)
     assert caught.value.message == (
-        f"user system:serviceaccount:{place.name}:kim may not list rayjobs.ray.io "
-        f"in namespace {place.name}, must have that right"
+        f"user system:serviceaccount:{place.name}:kim is not allowed to list rayjobs.ray.io "
+        f"in namespace {place.name}"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_job_that_cannot_come_to_its_end_says_why_and_leaves_nothing(place, mo
 
 def test_submitting_twice_is_refused_and_leaves_the_first(place):
     place.submit(image="localhost/nothing:1")
-    with pytest.raises(UserError, match="existed already"):
+    with pytest.raises(UserError, match="exists already"):
         place.submit(image="localhost/nothing:1")
     assert place.cluster.get("ConfigMap", "t-run-config") is not None
     assert place.cluster.get("RayJob", "t-run") is not None

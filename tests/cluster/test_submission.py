@@ -28,7 +28,7 @@ class _WithRayJob:
 def test_name_of_a_rayjob_that_is_there_is_refused_with_what_to_do():
     values = {"name": "small-r7", "run_id": "r7", "namespace": "here", "train_yaml": "seed: 1\n"}
     objects = fill_in(read_manifest(shipped_manifest(), "shipped"), Submission(**values))
-    with pytest.raises(UserError, match="RayJob small-r7 existed already, must be new") as caught:
+    with pytest.raises(UserError, match="RayJob small-r7 exists already") as caught:
         check(_WithRayJob(), objects)
     assert caught.value.hint == (
         "Give another --name: the run goes on under its --run-id. Or first: "

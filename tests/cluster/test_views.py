@@ -76,7 +76,7 @@ def test_jobs_of_the_rayjob_before_are_not_of_the_one_that_goes_on():
 
 def test_a_rayjob_that_exists_says_how_its_run_goes_on():
     error = _explain(409, _status(409, 'rayjobs.ray.io "a-1" already exists', "AlreadyExists"))
-    assert error.message == "rayjob a-1 existed already, must be new"
+    assert error.message == "rayjob a-1 exists already"
     assert error.hint == (
         "Give another --name (the run goes on under its --run-id), or first: "
         "kubectl delete rayjob a-1 --namespace train"
@@ -209,9 +209,7 @@ def test_missing_right_is_named():
     )
     error = _explain(403, _status(403, message, "Forbidden"))
     assert isinstance(error, ForbiddenError)
-    assert error.message == (
-        "user kim may not list rayjobs.ray.io in namespace train, must have that right"
-    )
+    assert error.message == ("user kim is not allowed to list rayjobs.ray.io in namespace train")
 
 
 def test_cluster_without_rayjobs_names_the_operator():
@@ -228,7 +226,7 @@ def test_cluster_without_rayjobs_names_the_operator():
         (
             409,
             _status(409, 'rayjobs.ray.io "x" already exists'),
-            "rayjob x existed already",
+            "rayjob x exists already",
             UserError,
         ),
         (422, _status(422, "spec: wrong"), "refuses the object: spec: wrong", UserError),

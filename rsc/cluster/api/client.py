@@ -143,7 +143,7 @@ class Cluster:
         return self._call("PATCH", path, body=item, query=query, content=content)
 
     def check(self, item: Mapping[str, Any]) -> None:
-        """Have the API server evaluate an object without making it."""
+        """Have the API server check an object without creating it."""
         path = self._path(item["apiVersion"], item["kind"])
         query = {"dryRun": "All", "fieldValidation": "Strict"}
         self._call("POST", path, body=item, query=query)

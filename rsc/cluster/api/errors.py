@@ -85,7 +85,7 @@ def _forbidden(answer: _Answer) -> UserError:
     resource = match["resource"] + (f".{match['group']}" if match["group"] else "")
     right = f"{match['verb']} {resource}"
     place = f"namespace {answer.where.namespace}"
-    text = f"user {match['user']} may not {right} in {place}, must have that right"
+    text = f"user {match['user']} is not allowed to {right} in {place}"
     return ForbiddenError(
         text, "The chart's rbac.users makes a Role with the rights that rsc needs."
     )
@@ -105,11 +105,11 @@ def _absent(answer: _Answer) -> UserError:
 def _conflict(answer: _Answer) -> UserError:
     match = re.search(r'(\w+)(?:\.[\w.]+)? "([^"]+)" already exists', answer.message)
     if match is None:
-        return UserError(f"{answer.message}, must be new", "Give another name or run id.")
+        return UserError(answer.message, "Give another name or run id.")
     kind, name = match[1].rstrip("s"), match[2]
     delete = f"kubectl delete {kind} {name} --namespace {answer.where.namespace}"
     hint = f"Give another --name (the run goes on under its --run-id), or first: {delete}"
-    return UserError(f"{kind} {name} existed already, must be new", hint)
+    return UserError(f"{kind} {name} exists already", hint)
 
 
 def _invalid(answer: _Answer) -> UserError:

@@ -352,7 +352,8 @@ def _warnings(
             found.append("the head offers CPUs: the trial may land beside the driver on it")
         if group.name != HEAD and group.offers.get(MAIN) and not group.minimum:
             found.append(
-                f"group {group.name} starts with 0 pods: a node it cannot get is noticed by nobody"
+                f"group {group.name} starts with 0 pods: if its node cannot be provisioned, "
+                "the run waits without an error"
             )
     if labels.get(QUEUE_LABEL) and spec["rayClusterSpec"].get("enableInTreeAutoscaling"):
         found.append("a queued run must have a fixed size: turn the autoscaler off")

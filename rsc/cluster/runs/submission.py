@@ -1,6 +1,6 @@
 """Making the objects of one run: everything that can be refused is refused first.
 
-The order matters: what the pods refer to is checked, the RayJob is evaluated by the API
+The order matters: what the pods refer to is checked, the RayJob is checked by the API
 server without being made, shared objects are applied, and only then the run's own
 objects appear. They belong to the RayJob: deleting it removes them. The Jobs that came
 before it do not, and end by their own TTL.
@@ -111,7 +111,7 @@ def _check_new(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
         "Give another --name: the run goes on under its --run-id. Or first: "
         f"kubectl delete --namespace {cluster.namespace} --ignore-not-found {' '.join(own)}"
     )
-    raise UserError(f"RayJob {name} existed already, must be new", hint)
+    raise UserError(f"RayJob {name} exists already", hint)
 
 
 def _exists(cluster: Cluster, kind: str, name: str) -> bool:

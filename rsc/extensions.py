@@ -1,4 +1,4 @@
-"""Code from outside: one loader for features, metrics, rewards, networks, baselines and rules.
+"""Code from outside: one loader for features, metrics, rewards, networks and baselines.
 
 A reference has one of three forms: the name of an entry point that an installed package
 registered, ``package.module:function``, and ``file.py:function`` of a file beside the run
@@ -30,7 +30,7 @@ from rsc.errors import UserError
 FOLDER_VARIABLE = "RSC_EXTENSIONS_DIR"
 """Environment variable: a folder that is searched for ``file.py`` after the run file's own."""
 
-KINDS = ("feature", "metric", "reward", "network", "baseline", "stopping_rule")
+KINDS = ("feature", "metric", "reward", "network", "baseline")
 """What can come from outside; a package registers each in entry point group ``rsc.KINDs``."""
 
 FORMS = "an entry point, package.module:function or file.py:function"
